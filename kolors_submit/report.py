@@ -1,0 +1,81 @@
+"""What people see while they wait: notes, tables and progress bars on stderr, or nothing with --quiet."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+
+@dataclass(frozen=True)
+class Reporter:
+    """Where a stage says what it does. Everything goes to stderr; stdout belongs to --json and to data."""
+
+    console: Console = field(default_factory=lambda: Console(stderr=True))
+    quiet: bool = False
+
+    def say(self, text: str) -> None:
+        """One plain line (no markup: it may hold a stranger's words)."""
+        if not self.quiet:
+            self.console.print(text, markup=False, highlight=False)
+
+    def note(self, text: str) -> None:
+        """A line that a person should not miss."""
+        if not self.quiet:
+            self.console.print(f"note: {text}", style="yellow", markup=False, highlight=False)
+
+    def stage(self, name: str, text: str, *, done: bool = False) -> None:
+        """The state of a stage: `render   panel 3: prompt changed`."""
+        if not self.quiet:
+            self.console.print(f"{name:<8}", style="green" if done else "bold", end="", markup=False)
+            self.console.print(text, markup=False, highlight=False)
+
+    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+        """A table; numbers are set right."""
+        if self.quiet:
+            return
+        table = Table(title=title, title_justify="left", title_style="bold")
+        for index, column in enumerate(columns):
+            numeric = bool(rows) and all(isinstance(row[index], int | float) for row in rows)
+            table.add_column(column, justify="right" if numeric else "left")
+        for row in rows:
+            table.add_row(*(_plain(cell) for cell in row))
+        self.console.print(table, markup=False)
+
+    @contextlib.contextmanager
+    def progress(self, label: str, total: int, start: int = 0) -> Iterator[Callable[..., None]]:
+        """A bar with the time left; the value yielded is called as `advance(1, "loss 0.123")` for each step done."""
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[speed]}", markup=False),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[detail]}", markup=False),
+        )
+        with Progress(*columns, console=self.console, disable=self.quiet, transient=True) as bar:
+            task = bar.add_task(f"{label:<8}", total=total, completed=start, detail="", speed="")
+
+            def advance(steps: int = 1, detail: str = "") -> None:
+                speed = bar.tasks[0].speed
+                shown = "" if not speed else f"{speed:.1f}/s" if speed >= 1 else f"{1 / speed:.1f} s each"
+                bar.update(task, advance=steps, detail=detail, speed=shown)
+
+            yield advance
+
+
+def _plain(cell: object) -> str:
+    """A cell as text; rich would read square brackets as markup."""
+    from rich.markup import escape
+
+    return escape(f"{cell:.3f}" if isinstance(cell, float) else str(cell))
+
+
+def quiet() -> Reporter:
+    """A reporter that says nothing."""
+    return Reporter(quiet=True)

@@ -1,0 +1,40 @@
+"""The story file: what it may say (`model`), how it is read (`load`), how prompts are put together (`prompts`)."""
+
+from kolors_submit.story.document import Document, Problem, StoryError, read_document
+from kolors_submit.story.load import load_story, resolve, validate
+from kolors_submit.story.model import (
+    Dataset,
+    Filters,
+    Gate,
+    Panel,
+    Render,
+    Story,
+    Style,
+    Submission,
+    Train,
+)
+from kolors_submit.story.prompts import MAX_TOKENS, Prompt, UnknownName, panel_prompt, token_count
+
+__all__ = [
+    "MAX_TOKENS",
+    "Dataset",
+    "Document",
+    "Filters",
+    "Gate",
+    "Panel",
+    "Problem",
+    "Prompt",
+    "Render",
+    "Story",
+    "StoryError",
+    "Style",
+    "Submission",
+    "Train",
+    "UnknownName",
+    "load_story",
+    "panel_prompt",
+    "read_document",
+    "resolve",
+    "token_count",
+    "validate",
+]

@@ -1,0 +1,130 @@
+"""A YAML file as plain values with their lines, and the findings about it.
+
+A story may be a stranger's: only plain YAML is read (no tags, anchors or aliases, no second document), up to
+`MAX_BYTES` and `MAX_DEPTH`, and reading never makes the program import or run anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from kolors_submit.errors import InputError
+
+MAX_BYTES = 1_000_000
+MAX_DEPTH = 32
+
+Location = tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One finding about a story: where it is and what to do about it."""
+
+    file: str
+    line: int | None
+    field: str
+    message: str
+    panel: int | None = None
+    hint: bool = False
+
+    def __str__(self) -> str:
+        where = self.file if self.line is None else f"{self.file}:{self.line}"
+        panel = "" if self.panel is None else f"panel {self.panel}: "
+        field = f"{self.field}: " if self.field else ""
+        return f"{where}: {panel}{field}{self.message}"
+
+
+class StoryError(InputError):
+    """A story that cannot be used; `problems` holds every finding."""
+
+    def __init__(self, problems: Sequence[Problem]):
+        self.problems = tuple(problems)
+        super().__init__("\n".join(map(str, problems)))
+
+
+@dataclass(frozen=True)
+class Document:
+    """A YAML file as plain values, with the line on which each of them starts."""
+
+    file: str
+    values: Any
+    lines: dict[Location, int]
+
+    def problem(self, path: Location, message: str, *, hint: bool = False) -> Problem:
+        """A finding about the value at `path`, at its line or at the nearest line above it that is known."""
+        known = path
+        while known and known not in self.lines:
+            known = known[:-1]
+        panel = path[1] + 1 if len(path) > 1 and path[0] == "panels" and isinstance(path[1], int) else None
+        field = ".".join(map(str, path[2:] if panel else path))
+        return Problem(self.file, self.lines.get(known), field, message, panel, hint)
+
+
+def read_document(path: Path) -> Document:
+    """Read one YAML mapping; raises StoryError where it is no plain, small YAML."""
+    name = str(path)
+
+    def refuse(message: str, line: int | None = None) -> StoryError:
+        return StoryError([Problem(name, line, "", message)])
+
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise refuse(f"cannot be read ({error.strerror}); name a story file such as stories/watercolor.yaml") from error
+    if len(data) > MAX_BYTES:
+        raise refuse(f"is {len(data):,} bytes; a story has at most {MAX_BYTES:,}")
+    lines: dict[Location, int] = {}
+    try:
+        _refuse_clever_yaml(data.decode("utf-8"), refuse)
+        node = yaml.compose(data.decode("utf-8"), Loader=yaml.SafeLoader)
+        problems: list[tuple[int, str]] = []
+        values = _plain(node, (), lines, problems) if node is not None else None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        detail = getattr(error, "problem", None) or str(error)
+        raise refuse(f"is not YAML: {detail}", mark.line + 1 if mark else None) from error
+    except (UnicodeDecodeError, ValueError) as error:
+        raise refuse(f"is not readable as UTF-8 YAML: {error}") from error
+    if problems:
+        raise StoryError([Problem(name, line, "", message) for line, message in problems])
+    if not isinstance(values, dict):
+        raise refuse("holds no settings; a story is a YAML mapping with title, dataset and panels")
+    return Document(name, values, lines)
+
+
+def _refuse_clever_yaml(text: str, refuse: Any) -> None:
+    """Anchors can explode, tags can construct, nesting can exhaust the stack: a story needs none of them."""
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        line = event.start_mark.line + 1
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+            raise refuse("anchors and aliases (& and *) are not allowed in a story; write the value out", line)
+        if getattr(event, "tag", None):
+            raise refuse(f"the tag {event.tag} is not allowed in a story", line)
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            raise refuse(f"is nested more than {MAX_DEPTH} deep", line)
+
+
+def _plain(node: yaml.Node, path: Location, lines: dict[Location, int], problems: list[tuple[int, str]]) -> Any:
+    """The value of a YAML node, noting in `lines` where each part starts and in `problems` what is said twice."""
+    lines[path] = node.start_mark.line + 1
+    if isinstance(node, yaml.SequenceNode):
+        return [_plain(item, (*path, index), lines, problems) for index, item in enumerate(node.value)]
+    if isinstance(node, yaml.MappingNode):
+        values: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            key = key_node.value if isinstance(key_node, yaml.ScalarNode) else "?"
+            if key in values:
+                problems.append((key_node.start_mark.line + 1, f"{key} is given twice; keep one"))
+            values[key] = _plain(value_node, (*path, key), lines, problems)
+            lines[(*path, key)] = key_node.start_mark.line + 1
+        return values
+    loader = yaml.SafeLoader("")
+    return loader.construct_object(node)

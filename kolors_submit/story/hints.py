@@ -1,0 +1,56 @@
+"""Hints, not errors, about prompts: what text-to-image models are known to fail at."""
+
+from __future__ import annotations
+
+import re
+
+from kolors_submit.story.document import Document, Problem
+from kolors_submit.story.model import Story
+from kolors_submit.story.prompts import panel_prompt
+
+_QUOTED = re.compile(r"[“”「」『』‘’\"]")
+_WRITING = re.compile(r"写着|写有|字样|文字|标语|\b(?:reads?|says?|saying|written|lettering|words)\b", re.IGNORECASE)
+_FIGURE = re.compile(
+    r"全身|半身|特写|近景|中景|远景|\b(?:full[- ](?:body|figure|length)|half[- ](?:body|figure|length)|"
+    r"close[- ]?up|portrait|wide shot|medium shot)\b",
+    re.IGNORECASE,
+)
+_PERSON = re.compile(
+    r"女孩|男孩|女人|男人|少女|少年|老人|爷爷|奶奶|姑娘|先生|女士|公主|骑士|老师|渔夫|书生|"
+    r"\b(?:girl|boy|woman|man|grandmother|grandfather|lady|child|princess|knight|painter|fisherman)\b",
+    re.IGNORECASE,
+)
+_ATTRIBUTE = re.compile(
+    r"[红橙黄绿蓝紫粉白黑金银棕褐灰]色?|长发|短发|帽|裙|衫|袍|外套|毛衣|"
+    r"\b(?:red|orange|yellow|green|blue|purple|pink|white|black|golden|silver|brown|grey|gray|hat|beret|dress|coat|"
+    r"shirt|sweater|robe|hair)\b",
+    re.IGNORECASE,
+)
+
+
+def hints(document: Document, story: Story) -> list[Problem]:
+    """What is likely to fail in a story that is valid; one finding a panel and cause."""
+    found = []
+    for index, panel in enumerate(story.panels):
+        prompt = panel_prompt(story, panel).positive
+        own = panel_prompt(story.model_copy(update={"style": type(story.style)()}), panel).positive
+        for message in _about(own, prompt):
+            found.append(document.problem(("panels", index, "prompt"), message, hint=True))
+    return found
+
+
+def _about(own: str, whole: str) -> list[str]:
+    """Messages about one prompt: `own` without the style around it, `whole` with it."""
+    messages = []
+    if _QUOTED.search(own) or _WRITING.search(own):
+        messages.append("asks for writing in the picture; models draw letters badly, say what is seen instead")
+    person = _PERSON.search(own)
+    if person is None:
+        return messages
+    if person.start() > max(24, len(own) // 2):
+        messages.append("names its subject late; put who is seen first")
+    if len(set(_PERSON.findall(own))) > 1 and len(_ATTRIBUTE.findall(own)) > 8:
+        messages.append("gives two people many attributes; models mix them up, keep each to two or three")
+    if not _FIGURE.search(whole):
+        messages.append("does not say how much of the figure is seen; add full figure, half figure or close-up")
+    return messages

@@ -1,0 +1,130 @@
+"""From a YAML file to a `Story`, with every problem at once: validated, resolved for a base, settings put in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from kolors_submit.story.document import Document, Location, Problem, StoryError, read_document
+from kolors_submit.story.model import PANELS, SCHEMA, Panel, Story, Style
+from kolors_submit.story.prompts import MAX_TOKENS, UnknownName, panel_prompt, split_at_limit, token_count
+from kolors_submit.story.settings import with_settings
+
+
+def load_story(path: Path | str, base: str | None = None, settings: Sequence[str] = ()) -> Story:
+    """Load, check and resolve a story for one base.
+
+    `base` picks the overrides under `bases:`; `settings` are `KEY=VALUE` from the command line (`train.rank=32`) and
+    win over both. Without a base, `bases` stays in the story as written.
+
+    Raises StoryError with every problem.
+    """
+    document = read_document(Path(path))
+    story, problems = validate(Document(document.file, with_settings(document.values, settings), document.lines))
+    if story is None:
+        raise StoryError(problems)
+    return story if base is None else resolve(story, base, settings)
+
+
+def resolve(story: Story, base: str, settings: Sequence[str] = ()) -> Story:
+    """The story as it holds on one base: overrides put in, `bases` emptied, `settings` on top."""
+    overrides = story.bases.get(base)
+    values = story.model_dump(by_alias=True, mode="json")
+    values["bases"] = {}
+    if overrides is not None:
+        if overrides.dataset is not None:
+            values["dataset"] = overrides.dataset.model_dump(mode="json")
+        values["train"] |= overrides.train
+        values["render"] |= overrides.render
+        values = with_settings(values, settings)
+    resolved, problems = validate(Document("--set", values, {}))
+    if resolved is None:
+        raise StoryError(problems)
+    return resolved
+
+
+def validate(document: Document) -> tuple[Story | None, list[Problem]]:
+    """The story of a document, or None, and every problem found in it (hints left out)."""
+    schema = document.values.get("schema")
+    if isinstance(schema, int) and schema > SCHEMA:
+        message = f"is format {schema}; this program reads up to {SCHEMA}: update kolors-submit"
+        return None, [document.problem(("schema",), message)]
+    problems = []
+    story = None
+    try:
+        story = Story.model_validate(document.values)
+    except ValidationError as error:
+        problems = [document.problem(_location(item["loc"]), _sentence(item)) for item in error.errors()]
+    if isinstance(schema, int) and schema < 1:
+        problems.append(document.problem(("schema",), f"is {schema}; the first format is 1"))
+    problems += _panel_count_problem(document)
+    problems += _prompt_problems(document, story)
+    problems.sort(key=lambda problem: problem.line or 0)
+    return (None if problems else story), problems
+
+
+def _panel_count_problem(document: Document) -> list[Problem]:
+    """The contest's rule on the number of panels; said also where a panel itself is wrong."""
+    panels = document.values.get("panels")
+    if not isinstance(panels, list) or len(panels) >= PANELS:
+        return []
+    return [document.problem(("panels",), f"the contest asks for at least {PANELS} panels, here are {len(panels)}")]
+
+
+def _prompt_problems(document: Document, story: Story | None) -> list[Problem]:
+    """Unknown names and prompts over the token limit; found also where other parts of the story are wrong."""
+    problems = []
+    story = story or _words_only(document.values)
+    for index, panel in _panels(document.values):
+        try:
+            prompt = panel_prompt(story, panel)
+        except UnknownName as error:
+            problems.append(document.problem(("panels", index, "prompt"), str(error)))
+            continue
+        for field, text in (("prompt", prompt.positive), ("negative", prompt.negative)):
+            count = token_count(text)
+            if count > MAX_TOKENS:
+                cut = split_at_limit(text)[1]
+                message = f"is {count} tokens, {count - MAX_TOKENS} too many; the model would not read: …{cut[:120]}"
+                problems.append(document.problem(("panels", index, field), message))
+    return problems
+
+
+def _panels(values: dict[str, Any]) -> Iterator[tuple[int, Panel]]:
+    """The words of every panel that has some, whatever else is wrong with it."""
+    panels = values.get("panels")
+    for index, item in enumerate(panels if isinstance(panels, list) else []):
+        if isinstance(item, dict) and isinstance(item.get("prompt"), str):
+            negative = item.get("negative", "")
+            yield index, Panel.model_construct(prompt=item["prompt"], negative=negative if isinstance(negative, str) else "")
+
+
+def _words_only(values: dict[str, Any]) -> Story:
+    """A story with only the words that make up a prompt, so that prompts are checked beside other mistakes."""
+
+    def texts(part: Any) -> dict[str, str]:
+        return {k: v for k, v in part.items() if isinstance(v, str)} if isinstance(part, dict) else {}
+
+    style = Style.model_construct(**{k: v for k, v in texts(values.get("style")).items() if k in Style.model_fields})
+    language = values.get("language", "zh")
+    return Story.model_construct(style=style, characters=texts(values.get("characters")), language=language)
+
+
+def _location(location: tuple[Any, ...]) -> Location:
+    """pydantic's location without the names of union branches, which no line of the file has."""
+    return tuple(part for part in location if isinstance(part, int) or part.replace("_", "").isalnum())
+
+
+def _sentence(item: Any) -> str:
+    """One of pydantic's findings in our words, where ours are clearer."""
+    kind, given = item["type"], item.get("input")
+    if kind == "extra_forbidden":
+        return "unknown key; see stories/story.schema.json for those that exist"
+    if kind == "missing":
+        return "is missing"
+    message = item["msg"].removeprefix("Value error, ")
+    shown = repr(given)
+    return f"{message} (here: {shown})" if len(shown) <= 60 and kind != "value_error" else message

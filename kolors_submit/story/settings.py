@@ -1,0 +1,50 @@
+"""`--set train.rank=32`: settings from the command line put into a story's values."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import yaml
+
+from kolors_submit.errors import InputError
+
+
+def with_settings(values: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
+    """The values with `train.rank=32` and the like put in; values are read as YAML scalars or flow lists."""
+    values = copy.deepcopy(values)
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        parts = key.strip().split(".")
+        if not equals or not all(parts):
+            raise InputError(f"--set {setting}: write KEY=VALUE, for example --set train.rank=32")
+        target: Any = values
+        for part in parts[:-1]:
+            target = _step(target, part, setting)
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise InputError(f"--set {setting}: the value is not YAML: {error}") from error
+        if isinstance(target, list):
+            target[_index(target, parts[-1], setting)] = value
+        else:
+            target[parts[-1]] = value
+    return values
+
+
+def _step(target: Any, part: str, setting: str) -> Any:
+    if isinstance(target, list):
+        return target[_index(target, part, setting)]
+    if target.get(part) is None:
+        target[part] = {}
+    if not isinstance(target[part], dict | list):
+        raise InputError(f"--set {setting}: {part} has no settings of its own")
+    return target[part]
+
+
+def _index(items: list[Any], part: str, setting: str) -> int:
+    """Panels count from 1 on the command line, as they do in file names."""
+    if not part.isdigit() or not 1 <= int(part) <= len(items):
+        raise InputError(f"--set {setting}: {part} is no number from 1 to {len(items)}")
+    return int(part) - 1

@@ -1,0 +1,156 @@
+"""Story files: what is read, what is refused, and that every problem is said at once with its place."""
+
+from pathlib import Path
+
+import pytest
+
+from kolors_submit.errors import InputError
+from kolors_submit.story import StoryError, load_story, panel_prompt, read_document, token_count
+from kolors_submit.story.hints import hints
+
+STORIES = sorted((Path(__file__).parents[2] / "stories").glob("*.yaml"))
+
+GOOD = """\
+schema: 1
+title: A story
+characters: {小雨: 一位红发女孩}
+style: {prefix: 插画, suffix: 水彩}
+dataset: {source: pictures}
+panels:
+""" + "".join(f'- {{scene: s{n}, prompt: "{{小雨}}走路，全身像", seed: {n}}}\n' for n in range(8))
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "story.yaml"
+    path.write_text(text, "utf-8")
+    return path
+
+
+def problems(tmp_path: Path, text: str) -> list[str]:
+    with pytest.raises(StoryError) as caught:
+        load_story(write(tmp_path, text))
+    assert caught.value.exit_status == 2
+    return [str(problem).replace(f"{tmp_path}/", "") for problem in caught.value.problems]
+
+
+@pytest.mark.parametrize("path", STORIES, ids=lambda path: path.stem)
+def test_shipped_stories_are_valid_on_both_bases(path):
+    for base in (None, "kolors", "picturebook"):
+        assert len(load_story(path, base).panels) == 8
+    story = load_story(path)
+    assert [str(hint) for hint in hints(read_document(path), story) if "late" in str(hint)] == []
+
+
+def test_shipped_stories_are_four():
+    assert {path.stem for path in STORIES} >= {"watercolor", "ink", "storybook-en", "contest-baseline"}
+
+
+def test_prompt_is_prefix_prompt_suffix(tmp_path):
+    story = load_story(write(tmp_path, GOOD))
+    assert panel_prompt(story, story.panels[0]).positive == "插画，一位红发女孩走路，全身像，水彩"
+
+
+def test_double_braces_are_braces(tmp_path):
+    story = load_story(write(tmp_path, GOOD.replace("走路", "走{{路}}", 1)))
+    assert "走{路}" in panel_prompt(story, story.panels[0]).positive
+
+
+def test_ten_mistakes_are_ten_findings(tmp_path):
+    text = """\
+schema: 1
+title: ""
+colour: red
+style: {sufix: x}
+characters: {小雨: 一位女孩}
+dataset: {sauce: pictures}
+train: {rank: -1, optimizer: adamw2, alpha: nine}
+panels:
+- {scene: a, prompt: "{小雪}走路", seed: 1}
+- {scene: b, prompt: "{小雨}走路", seed: -5}
+"""
+    found = problems(tmp_path, text)
+    fields = ("title", "colour", "style.sufix", "dataset.source", "dataset.sauce", "train.rank", "train.optimizer")
+    for field in (*fields, "train.alpha", "panel 1: prompt", "panel 2: seed", "panels: the contest asks"):
+        assert sum(f": {field}" in line for line in found) == 1, (field, found)
+    assert len(found) == 11
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "said"),
+    [
+        ("title: A story", "title: A story\ntitle: B", 3, "title is given twice"),
+        ("title: A story", "title: &a A story", 2, "anchors and aliases"),
+        ("title: A story", "title: !!python/name:os.system A", 2, "the tag"),
+        ("schema: 1", "schema: 99", 1, "format 99"),
+        ("schema: 1", "schema: 0", 1, "the first format is 1"),
+        ("走路", "{x}", 7, "{x} names no character (known: 小雨)"),
+        ("走路", "}", 7, "a lone '}'"),
+        ("title: A story", "title: [", 4, "is not YAML"),
+    ],
+)
+def test_refused_with_its_line(tmp_path, old, new, line, said):
+    found = problems(tmp_path, GOOD.replace(old, new, 1))
+    assert len(found) == 1
+    assert found[0].startswith(f"story.yaml:{line}: ")
+    assert said in found[0]
+
+
+@pytest.mark.parametrize("text", ["", "- a\n", "just words\n", "[" * 100 + "]" * 100, "a: \x00"])
+def test_no_story_at_all(tmp_path, text):
+    assert len(problems(tmp_path, text)) == 1
+
+
+def test_exploding_and_huge_files_are_refused(tmp_path):
+    assert "at most 1,000,000" in problems(tmp_path, "a: " + "x" * 1_000_001)[0]
+    with pytest.raises(StoryError, match="cannot be read"):
+        load_story(tmp_path / "none.yaml")
+
+
+def test_too_long_a_prompt_shows_what_would_be_cut(tmp_path):
+    long = "在湖边看着远处的山和树，" * 60
+    found = problems(tmp_path, GOOD.replace("走路", long, 1))
+    assert len(found) == 1 and "too many; the model would not read: …" in found[0] and "panel 1" in found[0]
+
+
+def test_token_count_is_the_real_tokenizers():
+    import importlib.util
+
+    from diffsynth.models.kolors_text_encoder import ChatGLMModel  # noqa: F401  (the package itself, not a copy)
+    from diffsynth.prompters.kolors_prompter import ChatGLMTokenizer
+
+    origin = importlib.util.find_spec("diffsynth").origin
+    tokenizer = ChatGLMTokenizer.from_pretrained(str(Path(origin).parent / "tokenizer_configs/kolors/tokenizer"))
+    for text in ("一位红色长发的女孩，全身像", "A boy, 8 years old — riding a horse!", "水彩画 🙂 中文 mixed"):
+        assert token_count(text) == len(tokenizer(text)["input_ids"])
+
+
+def test_settings_win_over_base_overrides(tmp_path):
+    text = GOOD + "bases: {tiny: {train: {rank: 4, alpha: 2}, dataset: {source: other}}}\n"
+    path = write(tmp_path, text)
+    assert load_story(path, "tiny").train.rank == 4
+    assert load_story(path, "tiny").dataset.source == "other"
+    assert load_story(path, "kolors").train.rank == 16
+    story = load_story(path, "tiny", ["train.rank=8", "panels.2.seed=77", "style.suffix=墨"])
+    assert (story.train.rank, story.train.alpha, story.panels[1].seed, story.style.suffix) == (8, 2, 77, "墨")
+
+
+@pytest.mark.parametrize("setting", ["rank", "=1", "panels.9.seed=1", "title.x=1", "train.rank=[", "train..rank=1"])
+def test_bad_settings_are_explained(tmp_path, setting):
+    with pytest.raises(InputError, match="--set"):
+        load_story(write(tmp_path, GOOD), None, [setting])
+
+
+def test_overrides_are_checked_like_settings(tmp_path):
+    found = problems(tmp_path, GOOD + "bases:\n  tiny:\n    train: {rnk: 4}\n")
+    assert len(found) == 1 and "bases.tiny" in found[0] and "rnk" in found[0]
+
+
+def test_hints(tmp_path):
+    text = GOOD.replace("{小雨}走路，全身像", "牌子上写着“你好”的一个遥远山谷里面有很多花草树木和云彩的地方有女孩", 1)
+    path = write(tmp_path, text)
+    said = [hint.message for hint in hints(read_document(path), load_story(path))]
+    assert [word for word in ("writing", "late", "full figure") if any(word in line for line in said)] == [
+        "writing",
+        "late",
+        "full figure",
+    ]
