@@ -21,18 +21,18 @@ class Reporter:
     def say(self, text: str) -> None:
         """One plain line (no markup: it may hold a stranger's words)."""
         if not self.quiet:
-            self.console.print(text, markup=False, highlight=False)
+            self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def note(self, text: str) -> None:
         """A line that a person should not miss."""
         if not self.quiet:
-            self.console.print(f"note: {text}", style="yellow", markup=False, highlight=False)
+            self.console.print(f"note: {text}", style="yellow", markup=False, highlight=False, soft_wrap=True)
 
     def stage(self, name: str, text: str, *, done: bool = False) -> None:
         """The state of a stage: `render   panel 3: prompt changed`."""
         if not self.quiet:
             self.console.print(f"{name:<8}", style="green" if done else "bold", end="", markup=False)
-            self.console.print(text, markup=False, highlight=False)
+            self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         """A table; numbers are set right."""
@@ -58,7 +58,7 @@ class Reporter:
             TimeRemainingColumn(),
             TextColumn("{task.fields[detail]}", markup=False),
         )
-        with Progress(*columns, console=self.console, disable=self.quiet, transient=True) as bar:
+        with Progress(*columns, console=self.console, disable=self.quiet or not self.console.is_terminal, transient=True) as bar:
             task = bar.add_task(f"{label:<8}", total=total, completed=start, detail="", speed="")
 
             def advance(steps: int = 1, detail: str = "") -> None:

@@ -1,0 +1,105 @@
+# `make` lists the targets. Everything is set up on first use, inside this folder: uv in .tools, packages in .venv.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+UV_VERSION := 0.13.8
+INDEX ?=
+
+STORY ?= stories/watercolor.yaml
+BASE ?= auto
+RUNS ?= runs
+ARGS ?=
+
+TOOLS := $(CURDIR)/.tools
+BIN := $(CURDIR)/.venv/bin
+STAMP := .venv/.locked
+SUBMIT := $(BIN)/kolors-submit
+PLACE = --base "$(BASE)" --runs "$(RUNS)" $(ARGS)
+# Nothing but uv's cache (UV_CACHE_DIR, by default in the home folder) is written outside this folder.
+export UV_PYTHON_INSTALL_DIR := $(TOOLS)/python
+export UV_PROJECT_ENVIRONMENT := $(CURDIR)/.venv
+unexport VIRTUAL_ENV
+
+.PHONY: help
+help: ## list the targets
+	@echo "make TARGET [STORY=$(STORY)] [BASE=auto|kolors|picturebook|PATH] [RUNS=runs] [ARGS='--set train.rank=32 …']"
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# ------------------------------------------------------------------------------------------------ set-up
+
+.PHONY: setup
+setup: $(if $(INDEX),setup-from-index,$(STAMP)) ## install the locked packages (INDEX=URL: the same, from a mirror)
+
+# $(uv) is uv from PATH where it is recent enough, else one of our own; pip --target also works where pip may not write
+# to the system's Python (PEP 668).
+define find_uv
+uv=$$(command -v uv || true); \
+have=$$("$${uv:-false}" --version 2>/dev/null | awk '{print $$2}' || true); \
+if [ -z "$$have" ] || [ "$$(printf '%s\n' $(UV_VERSION) "$$have" | sort -V | head -n 1)" != $(UV_VERSION) ]; then \
+  uv=$(TOOLS)/bin/uv; \
+  if [ "$$("$$uv" --version 2>/dev/null | awk '{print $$2}')" != $(UV_VERSION) ]; then \
+    command -v $(PYTHON) >/dev/null || { echo "make: no $(PYTHON); install Python 3.11 or 3.12 (Debian, Ubuntu: apt install python3 python3-pip)" >&2; exit 2; }; \
+    $(PYTHON) -m pip --version >/dev/null 2>&1 || { echo "make: $(PYTHON) has no pip; install it (Debian, Ubuntu: apt install python3-pip) or uv $(UV_VERSION)" >&2; exit 2; }; \
+    $(PYTHON) -m pip install --quiet --no-cache-dir --disable-pip-version-check --upgrade $(if $(INDEX),--index-url $(INDEX)) \
+      --target $(TOOLS) uv==$(UV_VERSION); \
+  fi; \
+fi
+endef
+
+$(STAMP): uv.lock pyproject.toml
+	@$(find_uv); "$$uv" sync --locked
+	@touch $@
+
+# uv.lock names PyPI's own files, so a mirror gets the lock's names, versions and hashes as requirements.
+.PHONY: setup-from-index
+setup-from-index:
+	@$(find_uv); \
+	mkdir -p $(TOOLS); \
+	"$$uv" export --locked --quiet --no-emit-project --format requirements-txt --output-file $(TOOLS)/requirements.txt; \
+	[ -d .venv ] || "$$uv" venv --quiet .venv; \
+	"$$uv" pip sync --python .venv --require-hashes --compile-bytecode --default-index "$(INDEX)" $(TOOLS)/requirements.txt; \
+	"$$uv" pip install --python .venv --no-deps --default-index "$(INDEX)" --editable .
+	@touch $(STAMP)
+
+# ------------------------------------------------------------------------------------------------ the pipeline
+
+.PHONY: submission data train render score bundle
+submission: $(STAMP) ## data -> train -> render -> score -> bundle -> check; again: only what changed
+data: $(STAMP) ## fetch, filter and crop the training pictures
+train: $(STAMP) ## train the LoRA
+render: $(STAMP) ## render the story's panels
+score: $(STAMP) ## score the panels
+bundle: $(STAMP) ## put together what is published
+submission data train render score bundle:
+	@$(SUBMIT) $@ "$(STORY)" $(PLACE)
+
+.PHONY: check compare story weights doctor
+check: $(STAMP) ## hold the story's bundle to every rule
+	@$(SUBMIT) check --story "$(STORY)" $(PLACE)
+compare: $(STAMP) ## lay runs side by side: make compare ARGS='runs/a/kolors runs/b/kolors'
+	@$(SUBMIT) compare $(ARGS)
+story: $(STAMP) ## check the story file
+	@$(SUBMIT) story check "$(STORY)" $(ARGS)
+weights: $(STAMP) ## list known weights; ARGS='fetch kolors' or ARGS=verify
+	@$(SUBMIT) weights $(or $(ARGS),list)
+doctor: $(STAMP) ## say what this machine has and lacks
+	@$(SUBMIT) doctor --story "$(STORY)" --runs "$(RUNS)" $(ARGS)
+
+# ------------------------------------------------------------------------------------------------ development
+
+.PHONY: lint format test test-all clean
+lint: $(STAMP) ## ruff and mypy
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+format: $(STAMP) ## let ruff format and mend
+	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+test: $(STAMP) ## the fast test suite
+	@$(BIN)/pytest -m "not slow and not gpu" $(ARGS)
+test-all: $(STAMP) ## every test
+	@$(BIN)/pytest $(ARGS)
+clean: ## delete set-up and caches; your runs, weights and stories stay
+	rm -rf .venv .tools .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find kolors_submit tests bench -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

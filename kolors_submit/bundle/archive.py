@@ -1,0 +1,118 @@
+"""A bundle as one zip file: written with the same bytes each time, opened without trust."""
+
+from __future__ import annotations
+
+import contextlib
+import stat
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from kolors_submit.bundle import layout, manifest
+from kolors_submit.errors import InputError
+from kolors_submit.run import atomic_path, write_error
+
+MAX_RATIO = 200
+"""Text shrinks to a tenth; zip bombs to a thousandth."""
+
+_CHUNK = 1 << 20
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the first date that a zip file can hold
+
+
+def write_zip(folder: Path, path: Path) -> Path:
+    """Write a bundle as a zip file; equal bundles give equal bytes."""
+    with atomic_path(path) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
+        for name in manifest.files_below(folder):
+            info = zipfile.ZipInfo(name, _EPOCH)
+            info.create_system = 3
+            info.external_attr = (stat.S_IFREG | 0o644) << 16
+            info.file_size = (folder / name).stat().st_size
+            with (folder / name).open("rb") as source, archive.open(info, "w") as target:
+                while chunk := source.read(_CHUNK):
+                    target.write(chunk)
+    return path
+
+
+@contextlib.contextmanager
+def open_bundle(path: Path) -> Iterator[Path]:
+    """The folder of a bundle: itself, or a zip file unpacked into a temporary folder that goes away again.
+
+    Raises InputError where it is neither, or where the zip is not one that a bundle may be in (`problems`).
+    """
+    if path.is_dir():
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="kolors-submit-") as temporary:
+        unpack(path, Path(temporary))
+        yield Path(temporary)
+
+
+def unpack(path: Path, folder: Path) -> None:
+    """Unpack a bundle's zip file into an empty folder; raises InputError and writes nothing where it has problems."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            found = problems(archive)
+            if found:
+                raise InputError("\n".join(f"{path}: {problem}" for problem in found[:50]))
+            for info in archive.infolist():
+                if not info.is_dir():
+                    _extract(archive, info, folder / info.filename)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, UnicodeError) as error:
+        raise InputError(f"{path} is no readable zip file: {error}") from error
+    except FileNotFoundError as error:
+        raise InputError(f"{path} does not exist; name a bundle's folder or its zip file") from error
+    except OSError as error:
+        raise write_error(folder, error) from error
+
+
+def problems(archive: zipfile.ZipFile) -> list[str]:
+    """Why an archive is not unpacked, in a sentence each; empty for a harmless one."""
+    infos = archive.infolist()
+    if len(infos) > layout.MAX_FILES:
+        return [f"has {len(infos):,} entries; a bundle has at most {layout.MAX_FILES:,}"]
+    found = []
+    for info in infos:
+        name = info.filename.rstrip("/") if info.is_dir() else info.filename
+        problem = (
+            layout.path_problem(name) or layout.path_problem(info.orig_filename.rstrip("/")) or _entry_problem(info)
+        )
+        if problem:
+            found.append(f"the entry {info.orig_filename[:200]!r} {problem}")
+    total = sum(info.file_size for info in infos)
+    if total > layout.MAX_BYTES:
+        found.append(f"unpacks to {total:,} bytes; a bundle has at most {layout.MAX_BYTES:,}")
+    names = [info.filename for info in infos if not info.is_dir()]
+    found += [f"the entries {one!r} and {other!r} would be one file" for one, other in layout.collisions(names)]
+    parents = {str(parent) for name in names for parent in Path(name).parents}
+    found += [f"the entry {name!r} is a file and a folder" for name in names if name in parents]
+    return found
+
+
+def _entry_problem(info: zipfile.ZipInfo) -> str | None:
+    """Anything but a plain, unencrypted, stored or deflated file of bounded size."""
+    mode = info.external_attr >> 16
+    if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
+        return "is a link or a device"
+    if info.flag_bits & 0x1:
+        return "is encrypted"
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        return "is compressed in a way that bundles are not"
+    if info.file_size > layout.size_limit(info.filename) and not info.is_dir():
+        return f"has {info.file_size:,} bytes; at most {layout.size_limit(info.filename):,} are allowed for its kind"
+    if info.file_size > MAX_RATIO * info.compress_size + layout.MEGABYTE:
+        return f"is compressed more than {MAX_RATIO}-fold"
+    return None
+
+
+def _extract(archive: zipfile.ZipFile, info: zipfile.ZipInfo, target: Path) -> None:
+    """Copy one entry, trusting its declared size no further than it goes; zipfile checks its CRC at the end."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    left = info.file_size
+    with archive.open(info) as source, target.open("xb") as file:
+        while chunk := source.read(_CHUNK):
+            left -= len(chunk)
+            if left < 0:
+                raise InputError(f"the entry {info.filename!r} is longer than it says")
+            file.write(chunk)

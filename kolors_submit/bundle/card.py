@@ -1,0 +1,94 @@
+"""README.md, the model card that ModelScope and Hugging Face show, and post.md, the text for the contest's forum."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from huggingface_hub import ModelCard, ModelCardData
+
+from kolors_submit.bundle.entry import KOLORS, Entry
+from kolors_submit.bundle.markdown import Raw, environment, escape
+from kolors_submit.bundle.words import STEPS
+from kolors_submit.weights import OFFICIAL_PREDICTOR
+
+LICENSE_LINK = "https://huggingface.co/Kwai-Kolors/Kolors/blob/main/MODEL_LICENSE"
+BASE_MODEL = "Kwai-Kolors/Kolors"
+REQUIRED_KEYS = ("license", "tasks", "frameworks", "language", "tags", "base_model_relation", "domain")
+"""What ModelScope expects in a card's front matter; `base_model` too where the base has a page."""
+
+MIN_CHARACTERS = 200
+"""ModelScope hides a model whose README is shorter."""
+
+
+def card_text(entry: Entry) -> str:
+    """The whole README.md: front matter with the hubs' keys, then the introduction in the story's language."""
+    body = environment().get_template(f"card.{entry.story.language}.md").render(**_values(entry))
+    data = ModelCardData(**front_matter(entry))
+    return str(ModelCard(f"---\n{data.to_yaml()}\n---\n{body}"))
+
+
+def post_text(entry: Entry) -> str:
+    """The text of post.md."""
+    return environment().get_template(f"post.{entry.story.language}.md").render(**_values(entry))
+
+
+def front_matter(entry: Entry) -> dict[str, Any]:
+    """The card's keys: ModelScope's, and those that Hugging Face reads for the same things."""
+    values: dict[str, Any] = {
+        "license": entry.license,
+        "tasks": ["text-to-image-synthesis"],
+        "frameworks": ["pytorch"],
+        "language": [entry.story.language],
+        "tags": list(dict.fromkeys(["LoRA", *entry.story.submission.tags])),
+        "base_model_relation": "adapter",
+        "domain": ["multi-modal"],
+        "pipeline_tag": "text-to-image",
+        "library_name": "diffusers",
+    }
+    if entry.trigger_words:
+        values["trigger_words"] = entry.trigger_words
+        values["instance_prompt"] = entry.trigger_words[0]
+    if not entry.is_demonstration:
+        values |= {"base_model": [BASE_MODEL], "license_name": "kolors-model-license", "license_link": LICENSE_LINK}
+    return values
+
+
+def number(value: float) -> str:
+    """A number with at most four digits after the point that say something."""
+    text = f"{value:.4f}".rstrip("0").rstrip(".") if abs(value) >= 0.001 or value == 0 else f"{value:.3g}"
+    return text or "0"
+
+
+def _values(entry: Entry) -> dict[str, Any]:
+    """What the templates name. `raw` is only given words that this program made or checked."""
+    train = entry.train
+    base_name = re.sub(r"[^\w.-]", "-", entry.base["name"], flags=re.ASCII)
+    known = {KOLORS: {"zh": "快手可图 Kolors ", "en": "Kwai's Kolors"}}
+    address = entry.address
+    return {
+        "entry": entry,
+        "story": entry.story,
+        "train": entry.story.train,
+        "rows": entry.rows,
+        "scores": entry.panel_scores,
+        "strengths": entry.strengths,
+        "losses": (train["loss_first"], train["loss_last"]) if "loss_first" in train else None,
+        "base_name": base_name,
+        "base_words": Raw(known.get(entry.base["name"], {}).get(entry.story.language, f"`{base_name}`")),
+        "license_link": LICENSE_LINK,
+        "official": entry.scores["predictor"]["name"] == OFFICIAL_PREDICTOR,
+        "predictor_digest": re.sub(r"[^0-9a-f]", "", entry.scores["predictor"]["digest"])[:64],
+        "sheet": f"{address}/resolve/master/story.jpg" if address else "story.jpg",
+        "number": number,
+        "megabytes": lambda size: f"{size / 1e6:.1f}",
+        "raw": Raw,
+        "funnel_table": lambda step, left: _funnel_table(entry, step, left),
+    }
+
+
+def _funnel_table(entry: Entry, step: str, left: str) -> Raw:
+    lines = [f"| {step} | {left} |", "|---|---|"]
+    names = STEPS[entry.story.language]
+    lines += [f"| {escape(names.get(part.name, part.name))} | {part.left} |" for part in entry.funnel]
+    return Raw("\n".join(lines))

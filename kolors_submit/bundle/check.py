@@ -1,0 +1,114 @@
+"""Every rule of the contest and of this program, held against a bundle that anybody may have made.
+
+All findings are reported at once. Needs no torch and no GPU, and nothing in the bundle is run or believed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from kolors_submit.bundle import archive, layout, manifest, rules_contents, rules_files, rules_pages
+from kolors_submit.bundle.finding import Finding, fail
+from kolors_submit.bundle.manifest import NewerFormat
+from kolors_submit.bundle.opened import Opened, open_values
+from kolors_submit.errors import InputError, RuleError
+from kolors_submit.report import Reporter
+
+Rule = Callable[[Opened], Iterator[Finding]]
+
+RULES: tuple[tuple[str, Rule], ...] = (
+    ("files", rules_files.places),
+    ("manifest", rules_files.manifest_is_true),
+    ("panels", rules_files.pictures),
+    ("prompts", rules_contents.prompts),
+    ("lora", rules_files.lora_files),
+    ("introduction", rules_pages.card),
+    ("score", rules_contents.scores),
+    ("base", rules_contents.base),
+    ("names", rules_contents.names),
+    ("training", rules_contents.training),
+    ("data", rules_contents.data),
+    ("configuration", rules_contents.configuration),
+    ("environment", rules_contents.environment),
+    ("post", rules_pages.post),
+    ("page", rules_pages.page),
+    ("sheet", rules_files.sheet),
+    ("secrets", rules_files.secrets),
+)
+"""Each with the name that its own failure, or its having nothing to say, is reported under."""
+
+
+class CheckError(RuleError):
+    """A bundle that breaks rules; `problems` holds every failure and warning."""
+
+    def __init__(self, path: Path, problems: Sequence[Finding]):
+        self.problems = tuple(problems)
+        failures = [finding for finding in problems if finding.level == "fail"]
+        lines = "\n".join(f"  {finding.rule}: {finding.message}" for finding in failures)
+        super().__init__(f"{path} has {len(failures)} {'failure' if len(failures) == 1 else 'failures'}:\n{lines}")
+
+
+def check(path: Path) -> list[Finding]:
+    """Every finding about a bundle, a folder or a zip file; rules that hold are `ok` findings.
+
+    Raises InputError where there is nothing at `path`, and NewerFormat (an InputError) for a file that a newer program
+    wrote.
+    """
+    if not path.exists():
+        raise InputError(f"{path} does not exist; name a bundle's folder or its zip file")
+    try:
+        with archive.open_bundle(path) as folder:
+            return _check_folder(folder)
+    except NewerFormat:
+        raise
+    except InputError as error:
+        return [fail("archive", line) for line in str(error).splitlines()]
+
+
+def check_bundle(path: Path, report: Reporter) -> list[Finding]:
+    """Check a bundle and say what a person should look at; raises CheckError where it fails."""
+    findings = check(path)
+    for finding in findings:
+        if finding.level == "warn":
+            report.note(f"{finding.rule}: {finding.message}")
+    failures = [finding for finding in findings if finding.level == "fail"]
+    held = sum(finding.level == "ok" for finding in findings)
+    report.stage("check", f"{held} of {len(RULES)} rules hold without a remark", done=not failures)
+    if failures:
+        raise CheckError(path, [finding for finding in findings if finding.level != "ok"])
+    return findings
+
+
+def _check_folder(folder: Path) -> list[Finding]:
+    names = manifest.files_below(folder)
+    shape = list(rules_files.shape(folder, names))
+    if any(finding.level == "fail" for finding in shape):
+        return shape
+    bundle, unreadable = open_values(folder, names)
+    # A rule that says nothing about a bundle with unreadable or missing files may just have had nothing to look at.
+    complete = not unreadable and set(layout.FILES) <= set(names)
+    findings = shape + unreadable
+    for name, rule in RULES:
+        found = _apply(name, rule, bundle)
+        if not found and complete:
+            found = [Finding("ok", name, _first_line(rule))]
+        findings += found
+    return findings
+
+
+def _apply(name: str, rule: Rule, bundle: Opened) -> list[Finding]:
+    """A rule's findings; a file that it cannot read is one more, after those found before."""
+    found: list[Finding] = []
+    try:
+        for finding in rule(bundle):
+            found.append(finding)
+    except NewerFormat:
+        raise
+    except InputError as error:
+        found.append(fail(name, str(error).replace(f"{bundle.folder}/", "")))
+    return found
+
+
+def _first_line(rule: Rule) -> str:
+    return (rule.__doc__ or "").splitlines()[0].rstrip(".")

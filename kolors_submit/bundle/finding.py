@@ -1,0 +1,28 @@
+"""What a rule says about a bundle."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One rule's verdict: `ok`, `warn` (a person should look) or `fail` (the entry breaks the rule)."""
+
+    level: Literal["ok", "warn", "fail"]
+    rule: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.level:<4} {self.rule}: {self.message}"
+
+
+def fail(rule: str, message: str) -> Finding:
+    """The entry breaks a rule."""
+    return Finding("fail", rule, message)
+
+
+def warn(rule: str, message: str) -> Finding:
+    """Allowed, but a person should look."""
+    return Finding("warn", rule, message)

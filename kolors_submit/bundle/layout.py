@@ -1,0 +1,109 @@
+"""The names of a bundle's files, which names are allowed, and how large they may be."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from pathlib import PurePosixPath
+
+MANIFEST, README, CONFIGURATION = "manifest.json", "README.md", "configuration.json"
+STORY, PROMPTS, SCORES = "story.yaml", "prompts.csv", "scores.json"
+TRAIN, DATA, ENVIRONMENT = "train.json", "data.json", "environment.json"
+PAGE, SHEET, POST = "index.html", "story.jpg", "post.md"
+FILES = (README, CONFIGURATION, STORY, PROMPTS, SCORES, TRAIN, DATA, ENVIRONMENT, MANIFEST, PAGE, SHEET, POST)
+"""Every bundle has these beside lora/ and images/."""
+
+LORA, IMAGES, COMFYUI = "lora", "images", "comfyui"
+FOLDERS = {LORA: (".safetensors", ".ckpt"), IMAGES: (".png",), COMFYUI: (".json",)}
+"""The folders a bundle may have, none of them nested, and what may lie in each."""
+
+MEGABYTE = 1_000_000
+MAX_FILES = 4000
+MAX_BYTES = 8_000 * MEGABYTE
+LIMITS = {
+    ".md": 4 * MEGABYTE,
+    ".json": 32 * MEGABYTE,
+    ".yaml": MEGABYTE,
+    ".csv": 32 * MEGABYTE,
+    ".html": 256 * MEGABYTE,
+    ".jpg": 64 * MEGABYTE,
+    ".png": 64 * MEGABYTE,
+    ".safetensors": 4_000 * MEGABYTE,
+    ".ckpt": 4_000 * MEGABYTE,
+}
+"""The most bytes a file with each suffix may have."""
+
+MAX_PANEL_SIDE = 2048
+MAX_SHEET_PIXELS = 100_000_000
+
+_SLUG = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
+_REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,95}/[A-Za-z0-9][A-Za-z0-9_.-]{0,95}")
+_WINDOWS = {"con", "prn", "aux", "nul", *(f"{name}{digit}" for name in ("com", "lpt") for digit in range(1, 10))}
+
+
+def panel_file(number: int) -> str:
+    """The path of panel `number`, counted from 1."""
+    return f"{IMAGES}/{number:02d}.png"
+
+
+def slug(name: str) -> str:
+    """An ASCII file name for a story's name; `story` where nothing of it is ASCII."""
+    text = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    text = re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._")[:64].rstrip("-._")
+    return text if _SLUG.fullmatch(text) else "story"
+
+
+def is_repository(name: str | None) -> bool:
+    """Whether a hub's id is `owner/Name` in ASCII."""
+    return name is not None and _REPOSITORY.fullmatch(name) is not None
+
+
+def path_problem(name: str) -> str | None:
+    """Why a file must not be called so, or None.
+
+    Allowed is a relative path of plain parts that means one file inside the folder on every system: no `..`, no
+    drive, no backslash, no control or direction-changing character, no name that Windows keeps, no blank at an end.
+    """
+    if not name or len(name) > 240:
+        return "is empty or longer than 240 characters"
+    if name.startswith("/") or "\\" in name or ":" in name:
+        return "is no relative path with forward slashes"
+    for part in name.split("/"):
+        if part in ("", ".", ".."):
+            return "has an empty part, . or .."
+        if part != part.strip() or part.endswith("."):
+            return "has a part that starts or ends with a blank, or ends with a dot"
+        if part.split(".")[0].lower() in _WINDOWS:
+            return "has a part that Windows keeps for a device"
+    if any(unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp") for character in name):
+        return "has a control or formatting character"
+    return None
+
+
+def collisions(names: Iterable[str]) -> list[tuple[str, str]]:
+    """Pairs of names that are one file on a system that ignores case or normalises Unicode; also exact repeats."""
+    seen: dict[str, str] = {}
+    found = []
+    for name in names:
+        key = unicodedata.normalize("NFC", unicodedata.normalize("NFKC", name).casefold())
+        if key in seen:
+            found.append((seen[key], name))
+        seen.setdefault(key, name)
+    return found
+
+
+def place_problem(name: str) -> str | None:
+    """Why a file has no place in a bundle, or None; `name` is a path that path_problem allows."""
+    path = PurePosixPath(name)
+    if len(path.parts) == 1:
+        return None if name in FILES else "is no file of a bundle"
+    if len(path.parts) > 2 or path.parts[0] not in FOLDERS:
+        return "lies in a folder that a bundle does not have"
+    allowed = FOLDERS[path.parts[0]]
+    return None if path.suffix in allowed else f"may not lie in {path.parts[0]}/, which is for {', '.join(allowed)}"
+
+
+def size_limit(name: str) -> int:
+    """The most bytes this file may have."""
+    return LIMITS.get(PurePosixPath(name).suffix, MEGABYTE)

@@ -1,0 +1,153 @@
+"""The bundle's two LoRA files, read as a stranger's and compared tensor by tensor, without torch.
+
+lora/*.safetensors has kohya's keys (`lora_unet_<module>.lora_down.weight`, `.lora_up.weight`, `.alpha`), lora/*.ckpt
+DiffSynth's (`blocks.7.<module>.lora_A.default.weight`, `.lora_B.…`), which count the UNet's blocks where diffusers
+names them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from kolors_submit.bundle.ckpt import read_ckpt
+from kolors_submit.bundle.tensors import Header, read_header, read_tensors
+from kolors_submit.errors import InputError
+
+MAX_RANK = 1024
+_READS_CONTEXT = ("_attn2_to_k", "_attn2_to_v")
+_KOHYA = re.compile(r"(lora_unet_[a-z0-9_]{1,200})\.(lora_down\.weight|lora_up\.weight|alpha)")
+_DIFFSYNTH = re.compile(r"blocks\.(\d{1,2})\.([A-Za-z0-9_.]{1,200})\.lora_([AB])\.default\.weight")
+# How the modules inside one block are called: DiffSynth's name -> diffusers' name.
+_INSIDE = (
+    (r"(^|\.)act_fn\.proj$", r"\1ff.net.0.proj"),
+    (r"(^|\.)ff$", r"\1ff.net.2"),
+    (r"(^|\.)to_out$", r"\1to_out.0"),
+)
+
+
+@dataclass(frozen=True)
+class LoraSummary:
+    """What a card or a check says about a LoRA.
+
+    Number of modules, smallest and largest rank, every alpha, the width that cross-attention reads (None where the
+    LoRA does not touch it), bytes of the file.
+    """
+
+    modules: int
+    rank: int
+    max_rank: int
+    alphas: frozenset[float]
+    context: int | None
+    bytes: int
+
+
+@cache
+def block_names() -> dict[int, str]:
+    """Position in DiffSynth's list of Kolors' UNet blocks -> diffusers' name; push and pop blocks have none."""
+    names = list(_down_blocks())
+    names += ["mid_block.resnets.0", "mid_block.attentions.0", "mid_block.resnets.1"]
+    names += _up_blocks()
+    return {position: name for position, name in enumerate(names) if name is not None}
+
+
+def _down_blocks() -> Iterator[str | None]:
+    for level in range(3):
+        for layer in range(2):
+            yield f"down_blocks.{level}.resnets.{layer}"
+            if level > 0:
+                yield f"down_blocks.{level}.attentions.{layer}"
+            yield None  # push
+        if level < 2:
+            yield f"down_blocks.{level}.downsamplers.0"
+            yield None
+
+
+def _up_blocks() -> Iterator[str | None]:
+    for level in range(3):
+        for layer in range(3):
+            yield None  # pop
+            yield f"up_blocks.{level}.resnets.{layer}"
+            if level < 2:
+                yield f"up_blocks.{level}.attentions.{layer}"
+        if level < 2:
+            yield f"up_blocks.{level}.upsamplers.0"
+
+
+def kohya_key(key: str) -> str | None:
+    """The kohya key of a DiffSynth key, or None for a key that is not one of a Kolors LoRA."""
+    match = _DIFFSYNTH.fullmatch(key)
+    block = block_names().get(int(match.group(1))) if match else None
+    if match is None or block is None:
+        return None
+    inside = match.group(2)
+    for pattern, replacement in _INSIDE:
+        inside = re.sub(pattern, replacement, inside)
+    module = f"{block}.{inside}".replace(".", "_")
+    return f"lora_unet_{module}.{'lora_down' if match.group(3) == 'A' else 'lora_up'}.weight"
+
+
+def summarise(path: Path) -> LoraSummary:
+    """Check a LoRA's safetensors file and say what it is.
+
+    Raises InputError where keys, shapes or ranks are not those of a kohya LoRA, or a value is not finite.
+    """
+    header = read_header(path)
+    modules: dict[str, dict[str, tuple[int, ...]]] = {}
+    for key, info in header.tensors.items():
+        match = _KOHYA.fullmatch(key)
+        if match is None:
+            raise InputError(f"{path}: {key[:200]!r} is no kohya key of a UNet's LoRA")
+        modules.setdefault(match.group(1), {})[match.group(2)] = info.shape
+    if not modules:
+        raise InputError(f"{path} holds no tensor: this LoRA changes nothing")
+    ranks = [_rank(path, module, parts) for module, parts in modules.items()]
+    alphas = frozenset(_alphas(path, header))
+    contexts = {parts["lora_down.weight"][1] for name, parts in modules.items() if name.endswith(_READS_CONTEXT)}
+    context = max(contexts) if contexts else None
+    return LoraSummary(len(modules), min(ranks), max(ranks), alphas, context, path.stat().st_size)
+
+
+def _rank(path: Path, module: str, parts: dict[str, tuple[int, ...]]) -> int:
+    """The rank of one module, its three tensors fitting together."""
+    if set(parts) != {"lora_down.weight", "lora_up.weight", "alpha"}:
+        raise InputError(f"{path}: {module} has {', '.join(sorted(parts))}; it needs lora_down, lora_up and alpha")
+    down, up, alpha = parts["lora_down.weight"], parts["lora_up.weight"], parts["alpha"]
+    fits = len(down) in (2, 4) and len(up) == len(down) and up[1] == down[0] and alpha in ((), (1,))
+    if not fits or not 1 <= down[0] <= MAX_RANK:
+        raise InputError(
+            f"{path}: {module} has shapes {down}, {up} and {alpha}, which are no LoRA of rank 1 to {MAX_RANK}"
+        )
+    return down[0]
+
+
+def _alphas(path: Path, header: Header) -> Iterator[float]:
+    """Every alpha; on the way, that every number in the file is finite."""
+    for name, values in read_tensors(path, header):
+        if not np.isfinite(values).all():
+            raise InputError(f"{path}: {name} has a value that is not a finite number")
+        if name.endswith(".alpha"):
+            yield float(values.reshape(-1)[0])
+
+
+def differences(safetensors: Path, ckpt: Path) -> list[str]:
+    """What differs between the LoRA's two files, in a sentence each; raises InputError where one cannot be read."""
+    header = read_header(safetensors)
+    ours = {key: info for key, info in header.tensors.items() if not key.endswith(".alpha")}
+    theirs = dict(read_tensors(safetensors, header))
+    found, seen = [], set()
+    for key, values in read_ckpt(ckpt):
+        name = kohya_key(key)
+        if name is None or name in seen:
+            found.append(f"{ckpt.name}: {key[:200]!r} is no key of a Kolors LoRA in DiffSynth's names")
+        elif name not in ours:
+            found.append(f"{ckpt.name} has {key}, {safetensors.name} has no {name}")
+        elif values.shape != theirs[name].shape or not np.array_equal(values, theirs[name]):
+            found.append(f"{key} in {ckpt.name} differs from {name} in {safetensors.name}")
+        seen.add(name)
+    return found + [f"{ckpt.name} lacks the counterpart of {name}" for name in sorted(ours.keys() - seen)]

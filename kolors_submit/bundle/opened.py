@@ -1,0 +1,99 @@
+"""A stranger's bundle with its values read, each by its own strict reader, and the findings of reading them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from kolors_submit.bundle import layout
+from kolors_submit.bundle.contents import PromptRow, read_prompts, read_story
+from kolors_submit.bundle.entry import KOLORS
+from kolors_submit.bundle.finding import Finding, fail
+from kolors_submit.bundle.manifest import NewerFormat, read_json_strictly, refuse_newer
+from kolors_submit.errors import InputError
+from kolors_submit.story import Story, read_document
+from kolors_submit.story.model import SCHEMA
+
+FORMATS = {layout.SCORES: 1, layout.TRAIN: 1, layout.DATA: 1, layout.ENVIRONMENT: 1}
+"""The newest format that this program knows, of each file that has one."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Opened:
+    """The values of a bundle's files; None for what is missing or cannot be read, which is a finding of its own."""
+
+    folder: Path
+    names: tuple[str, ...]
+    story: Story | None
+    prompts: list[PromptRow] | None
+    configuration: dict[str, Any] | None
+    scores: dict[str, Any] | None
+    train: dict[str, Any] | None
+    data: dict[str, Any] | None
+    environment: dict[str, Any] | None
+
+    @property
+    def base(self) -> str | None:
+        """The base's name, as train.json says."""
+        base = (self.train or {}).get("base")
+        return base.get("name") if isinstance(base, dict) else None
+
+    @property
+    def is_demonstration(self) -> bool:
+        """Whether the entry was made on another base than Kolors."""
+        return self.base != KOLORS
+
+    def in_folder(self, folder: str, suffix: str) -> list[str]:
+        """The files in one of the bundle's folders with a suffix."""
+        return [name for name in self.names if name.startswith(f"{folder}/") and name.endswith(suffix)]
+
+
+def open_values(folder: Path, names: list[str]) -> tuple[Opened, list[Finding]]:
+    """Read every file that holds values; raises NewerFormat for one that a newer program wrote."""
+    findings: list[Finding] = []
+
+    def read(name: str, reader: Callable[[Path], T]) -> T | None:
+        if name not in names:
+            return None
+        try:
+            return reader(folder / name)
+        except NewerFormat:
+            raise
+        except InputError as error:
+            findings.append(fail(name, _without(str(error), folder)))
+            return None
+
+    opened = Opened(
+        folder=folder,
+        names=tuple(names),
+        story=read(layout.STORY, _story),
+        prompts=read(layout.PROMPTS, read_prompts),
+        configuration=read(layout.CONFIGURATION, read_json_strictly),
+        scores=read(layout.SCORES, _with_format),
+        train=read(layout.TRAIN, _with_format),
+        data=read(layout.DATA, _with_format),
+        environment=read(layout.ENVIRONMENT, _with_format),
+    )
+    return opened, findings
+
+
+def _story(path: Path) -> Story:
+    schema = read_document(path).values.get("schema")
+    if isinstance(schema, int) and schema > SCHEMA:
+        raise NewerFormat(f"{path} is format {schema}; this program reads up to {SCHEMA}: update kolors-submit")
+    return read_story(path)
+
+
+def _with_format(path: Path) -> dict[str, Any]:
+    value = read_json_strictly(path)
+    refuse_newer(path, value, FORMATS[path.name])
+    return value
+
+
+def _without(message: str, folder: Path) -> str:
+    """A message without the folder that the bundle happens to lie in."""
+    return message.replace(f"{folder}/", "")

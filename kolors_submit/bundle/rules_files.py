@@ -1,0 +1,185 @@
+"""Rules about a bundle's files: which there are, the manifest, the LoRA, the pictures."""
+
+from __future__ import annotations
+
+import json
+import re
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from kolors_submit.bundle import layout, lora, manifest
+from kolors_submit.bundle.finding import Finding, fail, warn
+from kolors_submit.bundle.opened import Opened
+from kolors_submit.errors import InputError
+from kolors_submit.run import file_digest
+from kolors_submit.story import panel_prompt
+from kolors_submit.story.model import PANELS
+
+PNG_TEXT = "kolors-submit"
+"""The PNG text that holds a panel's prompt, seed and settings as JSON."""
+
+KOLORS_CONTEXT = 2048
+"""Width of what Kolors' cross-attention reads."""
+
+_TOKENS = re.compile(rb"hf_[A-Za-z0-9]{30,}|ms-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+
+
+def shape(folder: Path, names: list[str]) -> Iterator[Finding]:
+    """Names, places, kinds and sizes; where one of these fails, nothing is opened."""
+    for name in names:
+        path = folder / name
+        problem = layout.path_problem(name)
+        if problem:
+            yield fail("paths", f"{name[:200]!r} {problem}")
+        elif path.is_symlink() or not path.is_file():
+            yield fail("paths", f"{name} is a link or no plain file")
+        elif path.stat().st_nlink > 1:
+            yield warn("paths", f"{name} has another name outside (a hard link)")
+        elif path.stat().st_size > layout.size_limit(name):
+            yield fail(
+                "sizes", f"{name} has {path.stat().st_size:,} bytes; at most {layout.size_limit(name):,} are allowed"
+            )
+    for one, other in layout.collisions(names):
+        yield fail("paths", f"{one} and {other} would be one file on some systems")
+
+
+def places(bundle: Opened) -> Iterator[Finding]:
+    """Every file has its place, nothing is missing and nothing is extra."""
+    for name in bundle.names:
+        problem = layout.place_problem(name)
+        if problem:
+            yield fail("files", f"{name} {problem}; remove it")
+    for name in layout.FILES:
+        if name not in bundle.names:
+            yield fail("files", f"{name} is missing; run `kolors-submit bundle` again")
+
+
+def manifest_is_true(bundle: Opened) -> Iterator[Finding]:
+    """The manifest names every file with its SHA-256 and size, and no other."""
+    if layout.MANIFEST in bundle.names:
+        for difference in manifest.differences(bundle.folder, manifest.read(bundle.folder / layout.MANIFEST)):
+            yield fail("manifest", difference)
+
+
+def secrets(bundle: Opened) -> Iterator[Finding]:
+    """No text file holds what looks like a hub's token."""
+    for name in bundle.names:
+        if name.endswith((".md", ".json", ".yaml", ".csv")) and _TOKENS.search((bundle.folder / name).read_bytes()):
+            yield fail("secrets", f"{name} holds what looks like a hub's token; revoke it and remove it")
+
+
+def lora_files(bundle: Opened) -> Iterator[Finding]:
+    """One LoRA as safetensors and as .ckpt, sound, alike, of the rank and alpha that the story says."""
+    tensors, ckpts = bundle.in_folder(layout.LORA, ".safetensors"), bundle.in_folder(layout.LORA, ".ckpt")
+    if not tensors or not ckpts:
+        yield fail("lora", "lora/ needs the LoRA as .safetensors and as .ckpt; run `kolors-submit bundle` again")
+        return
+    if len(ckpts) > 1:
+        yield fail("lora", f"lora/ has {len(ckpts)} .ckpt files; it holds one")
+    path = bundle.folder / tensors[0]
+    found = lora.summarise(path)
+    yield from _against_story(bundle, found)
+    yield from _against_records(bundle, path, found)
+    for difference in lora.differences(path, bundle.folder / ckpts[0])[:20]:
+        yield fail("lora", difference)
+
+
+def _against_story(bundle: Opened, found: lora.LoraSummary) -> Iterator[Finding]:
+    if bundle.story is not None:
+        train = bundle.story.train
+        if (found.rank, found.max_rank) != (train.rank, train.rank):
+            yield fail("lora", f"the LoRA's rank is {found.rank} to {found.max_rank}, the story says {train.rank}")
+        if any(abs(alpha - train.alpha) > 1e-3 * train.alpha for alpha in found.alphas):
+            yield fail("lora", f"the LoRA's alpha is {sorted(found.alphas)}, the story says {train.alpha:g}")
+    if not bundle.is_demonstration and found.context not in (None, KOLORS_CONTEXT):
+        yield fail(
+            "base", f"the LoRA is for a model of another width ({found.context}), not for Kolors ({KOLORS_CONTEXT})"
+        )
+
+
+def _against_records(bundle: Opened, path: Path, found: lora.LoraSummary) -> Iterator[Finding]:
+    """What training and rendering noted about the LoRA."""
+    if bundle.train is not None and bundle.train.get("modules") != found.modules:
+        yield fail("lora", f"the LoRA has {found.modules} modules, train.json says {bundle.train.get('modules')}")
+    used = _at(bundle.environment, "render", "lora", "sha256")
+    if bundle.environment is not None and used != file_digest(path):
+        yield fail("lora", f"the panels were rendered with another LoRA (SHA-256 {str(used)[:16]}…)")
+
+
+def pictures(bundle: Opened) -> Iterator[Finding]:
+    """At least eight panels and nothing else in images/, each a sound PNG that says what it was rendered from."""
+    names = bundle.in_folder(layout.IMAGES, ".png")
+    if len(names) < PANELS:
+        yield fail("panels", f"images/ has {len(names)} pictures; the contest asks for at least {PANELS}")
+    if bundle.story is not None:
+        expected = [layout.panel_file(number) for number in range(1, len(bundle.story.panels) + 1)]
+        for name in sorted(set(expected) ^ set(names)):
+            yield fail("panels", f"{name} {'is missing' if name in expected else 'belongs to no panel of the story'}")
+    digests: dict[str, str] = {}
+    for name in names:
+        sha = file_digest(bundle.folder / name)
+        if sha in digests:
+            yield fail("panels", f"{name} is the same picture as {digests[sha]}")
+        digests.setdefault(sha, name)
+        yield from _panel(bundle, name)
+
+
+def _panel(bundle: Opened, name: str) -> Iterator[Finding]:
+    size, text = _open_picture(bundle.folder / name, "PNG", layout.MAX_PANEL_SIDE**2)
+    story, number = bundle.story, Path(name).stem
+    if story is None or not number.isdigit() or not 1 <= int(number) <= len(story.panels):
+        return
+    if size != (story.render.width, story.render.height):
+        wanted = f"{story.render.width}x{story.render.height}"
+        yield fail("panels", f"{name} is {size[0]}x{size[1]} pixels, the story renders {wanted}")
+    panel = story.panels[int(number) - 1]
+    prompt = panel_prompt(story, panel)
+    said = _json(text.get(PNG_TEXT))
+    if said is None:
+        yield warn("seeds", f"{name} does not say what it was rendered from")
+        return
+    settings = story.render.model_dump(mode="json")
+    meant = {"seed": panel.seed, "prompt": prompt.positive, "negative": prompt.negative, "settings": settings}
+    for key, value in meant.items():
+        if said.get(key) != value:
+            rule = "seeds" if key == "seed" else "prompts"
+            yield fail(rule, f"{name} was rendered with another {key} than story.yaml says")
+
+
+def sheet(bundle: Opened) -> Iterator[Finding]:
+    """story.jpg is a picture."""
+    if layout.SHEET in bundle.names:
+        _open_picture(bundle.folder / layout.SHEET, "JPEG", layout.MAX_SHEET_PIXELS)
+    yield from ()
+
+
+def _open_picture(path: Path, format: str, max_pixels: int) -> tuple[tuple[int, int], dict[str, Any]]:
+    """Size and texts of a picture, decoded whole within a bound; raises InputError where that fails."""
+    try:
+        with warnings.catch_warnings(), Image.open(path, formats=[format]) as picture:
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            if picture.width * picture.height > max_pixels or getattr(picture, "n_frames", 1) > 1:
+                raise InputError(f"{path} has {picture.width}x{picture.height} pixels or several frames; too large")
+            picture.load()
+            return picture.size, {str(key): value for key, value in picture.info.items()}
+    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+        raise InputError(f"{path} is no sound {format} picture: {error}") from error
+
+
+def _json(text: Any) -> dict[str, Any] | None:
+    try:
+        value = json.loads(text) if isinstance(text, str) else None
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _at(value: Any, *keys: str) -> Any:
+    """A value inside nested objects, or None."""
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value

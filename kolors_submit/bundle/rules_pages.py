@@ -1,0 +1,163 @@
+"""Rules about what people read: the card, the post and the page, none of which may carry a stranger's mark-up."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from typing import Any
+
+import yaml
+
+from kolors_submit.bundle import layout
+from kolors_submit.bundle.card import BASE_MODEL, MIN_CHARACTERS, REQUIRED_KEYS
+from kolors_submit.bundle.finding import Finding, fail
+from kolors_submit.bundle.opened import Opened
+
+SCRIPTS = frozenset({"d5QTyJKth2peqNEAHdpC804nSDUIivYDP0eeX85E5Pk="})
+"""SHA-256 in base64 of every script that a released version of this program put into its page."""
+
+MAX_FRONT_MATTER = 64_000
+_FRONT_MATTER = re.compile(r"\A---\n(.*?)\n---\n", re.DOTALL)
+_MARKUP = re.compile(r"<[A-Za-z/!?]")
+_LINK = re.compile(r"\]\(\s*<?\s*(?:javascript|data|vbscript):", re.IGNORECASE)
+_POLICY = re.compile(
+    r"default-src 'none'; img-src data:; style-src 'sha256-[A-Za-z0-9+/=]{44}'; "
+    r"script-src 'sha256-([A-Za-z0-9+/=]{44})'; base-uri 'none'; form-action 'none'"
+)
+_TAG_NAMES = (
+    "html head meta title style body header main footer section h1 h2 p dl dt dd div span figure figcaption button img "
+    "details summary svg rect line polyline table tr th td code pre dialog script"
+)
+_TAGS = frozenset(_TAG_NAMES.split())
+
+
+def card(bundle: Opened) -> Iterator[Finding]:
+    """README.md has the hub's keys, introduces the LoRA in at least 200 characters, and names every prompt."""
+    if layout.README not in bundle.names:
+        return
+    text = _text(bundle, layout.README)
+    match = _FRONT_MATTER.match(text)
+    keys = _front_matter(match.group(1)) if match else None
+    if match is None or keys is None:
+        yield fail("card", "README.md does not start with front matter that is plain YAML")
+        return
+    for key in REQUIRED_KEYS:
+        if not keys.get(key):
+            yield fail("card", f"README.md's front matter lacks {key}")
+    if not bundle.is_demonstration:
+        if BASE_MODEL not in _listed(keys.get("base_model")):
+            yield fail("card", f"README.md's front matter needs base_model: {BASE_MODEL}")
+        if keys.get("license") != "other":
+            yield fail("card", "a LoRA of Kolors stands under Kwai's model licence: README.md needs license: other")
+    body = text[match.end() :]
+    if len(body.strip()) < MIN_CHARACTERS or "LoRA" not in body:
+        yield fail("introduction", f"README.md does not introduce the LoRA in at least {MIN_CHARACTERS} characters")
+    count = len(bundle.story.panels) if bundle.story else 0
+    lacking = [number for number in range(1, count + 1) if f"]({layout.panel_file(number)})" not in body]
+    if lacking:
+        yield fail("pairs", f"README.md has no prompt for panel {', '.join(map(str, lacking))}")
+    yield from _plain("README.md", body)
+
+
+def post(bundle: Opened) -> Iterator[Finding]:
+    """post.md holds words, pictures and links only."""
+    if layout.POST in bundle.names:
+        yield from _plain(layout.POST, _text(bundle, layout.POST))
+
+
+def _plain(name: str, text: str) -> Iterator[Finding]:
+    if _MARKUP.search(text) or _LINK.search(text):
+        yield fail("mark-up", f"{name} holds HTML or a link that runs something")
+
+
+def page(bundle: Opened) -> Iterator[Finding]:
+    """index.html loads nothing, and runs no script but the one this program writes."""
+    if layout.PAGE not in bundle.names:
+        return
+    reader = _PageReader()
+    reader.feed(_text(bundle, layout.PAGE))
+    reader.close()
+    if not reader.policy:
+        yield fail("page", "index.html has no content security policy")
+    for problem in dict.fromkeys(reader.problems):
+        yield fail("page", f"index.html {problem}")
+
+
+class _PageReader(HTMLParser):
+    """Notes every tag, attribute and script that a page of ours does not have."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.problems: list[str] = []
+        self.policy = ""
+        self._script: list[str] | None = None
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """One opening tag."""
+        values = {name: value or "" for name, value in attrs}
+        if tag not in _TAGS:
+            self.problems.append(f"has the tag {tag[:40]}")
+        for name, value in values.items():
+            if name.startswith("on") or name in (
+                "style",
+                "href",
+                "srcset",
+                "srcdoc",
+                "xlink:href",
+                "action",
+                "formaction",
+            ):
+                self.problems.append(f"has the attribute {name[:40]} in {tag[:40]}")
+            if name == "src" and not (tag == "img" and value.startswith("data:image/webp;base64,")):
+                self.problems.append(f"loads something into {tag[:40]}")
+        if tag == "meta" and "http-equiv" in values:
+            self._meta(values)
+        if tag == "script":
+            self._script = []
+
+    def _meta(self, values: dict[str, str]) -> None:
+        if values["http-equiv"].lower() != "content-security-policy" or self.policy:
+            self.problems.append(f"has a second or another meta {values['http-equiv'][:40]}")
+            return
+        self.policy = values.get("content", "")
+        match = _POLICY.fullmatch(self.policy)
+        if match is None or match.group(1) not in SCRIPTS:
+            self.problems.append("has not this program's content security policy")
+
+    def handle_data(self, data: str) -> None:
+        """Text, a script's among it."""
+        if self._script is not None:
+            self._script.append(data)
+
+    def handle_endtag(self, tag: str) -> None:
+        """One closing tag."""
+        if tag == "script" and self._script is not None:
+            digest = hashlib.sha256("".join(self._script).encode("utf-8", "surrogatepass")).digest()
+            if base64.b64encode(digest).decode() not in SCRIPTS:
+                self.problems.append("holds a script that is not this program's")
+            self._script = None
+
+
+def _text(bundle: Opened, name: str) -> str:
+    return (bundle.folder / name).read_bytes().decode("utf-8", "replace").replace("\r\n", "\n")
+
+
+def _front_matter(text: str) -> dict[str, Any] | None:
+    """The keys of a card's front matter; None where it is no mapping in plain YAML (anchors can explode)."""
+    if len(text) > MAX_FRONT_MATTER:
+        return None
+    try:
+        events = yaml.parse(text, Loader=yaml.SafeLoader)
+        if any(isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) for event in events):
+            return None
+        value = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]

@@ -1,0 +1,95 @@
+"""The command line: one file a verb, each imported only when it is used.
+
+A verb parses, calls one function and puts what came of it into the `Answer`. What people read goes to stderr; with
+--json one object goes to stdout, also when something is wrong. The exit status is that of errors.py.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+import warnings
+from collections.abc import Sequence
+
+import click
+
+from kolors_submit.cli.answer import Answer, problems_of, status_of
+from kolors_submit.cli.interrupt import interruptible
+
+VERBS = (
+    "submission",
+    "data",
+    "train",
+    "render",
+    "score",
+    "bundle",
+    "check",
+    "compare",
+    "story",
+    "weights",
+    "doctor",
+)
+"""In the order in which they are used; each is a module of this package with a click command `command`."""
+
+
+class Verbs(click.Group):
+    """The verbs, imported one by one when asked for."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        """Names of all verbs."""
+        return list(VERBS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        """One verb's command, or None where there is no such verb."""
+        if name not in VERBS:
+            return None
+        module = importlib.import_module(f"kolors_submit.cli.{name}")
+        command: click.Command = module.command
+        return command
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="kolors-submit")
+def verbs() -> None:
+    """From a story file to a Kolors LoRA submission that anybody can reproduce.
+
+    \b
+    kolors-submit submission stories/watercolor.yaml    everything, in order; again: only what changed
+    kolors-submit VERB --help                           one verb
+    """
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit status."""
+    answer = Answer(verb=next((word for word in arguments if not word.startswith("-")), ""))
+    as_json, debug = "--json" in arguments, "--debug" in arguments
+    if not debug:
+        # What libraries plan to remove is no news to the person who runs a story.
+        warnings.filterwarnings("ignore", category=FutureWarning)
+        warnings.filterwarnings("ignore", category=DeprecationWarning)
+    status = 0
+    try:
+        with interruptible():
+            value = verbs.main(list(arguments), "kolors-submit", standalone_mode=False, obj=answer)
+            status = value if isinstance(value, int) else 0
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        status = 2
+    except (Exception, KeyboardInterrupt) as error:
+        if debug and not isinstance(error, click.ClickException):
+            import traceback
+
+            traceback.print_exc()
+        problems = problems_of(error)
+        status = status_of(error)
+        answer.problems += problems
+        if isinstance(error, click.UsageError) and error.ctx is not None:
+            click.echo(error.ctx.get_usage(), err=True)
+        for problem in problems:
+            click.secho("error: ", fg="red", err=True, nl=False)
+            click.echo(problem["text"], err=True)
+    if as_json:
+        sys.stdout.write(json.dumps(answer.value(ok=status == 0), ensure_ascii=False) + "\n")
+        sys.stdout.flush()
+    return status

@@ -1,0 +1,32 @@
+"""`kolors-submit bundle STORY [--zip]`: what is published."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kolors_submit.cli.answer import Answer
+from kolors_submit.cli.options import open_job, placed, reporter, said, story_argument
+
+
+@click.command("bundle", short_help="Put together what is published.")
+@story_argument
+@click.option("--zip", "zipped", is_flag=True, help="Also one zip file: equal bundles, equal bytes.")
+@placed
+@said
+@click.pass_obj
+def command(answer: Answer, /, story: Path, zipped: bool, quiet: bool, **place: Any) -> None:
+    """Put LoRA, card, panels, prompts, scores and manifest together in the bundle folder."""
+    from kolors_submit import submission
+
+    report = reporter(quiet)
+    job = open_job(answer, report, story, place)
+    answer.metrics["worked"] = submission.run_stage(job, "bundle")
+    answer.outputs["bundle"] = job.run.bundle
+    if zipped:
+        from kolors_submit.bundle.archive import write_zip
+
+        answer.outputs["zip"] = write_zip(job.run.bundle, job.run.folder / f"{story.stem}.zip")
+        report.say(f"        {answer.outputs['zip']}")

@@ -1,0 +1,33 @@
+"""`kolors-submit check BUNDLE`: every rule, without torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kolors_submit.cli.answer import Answer, problem
+from kolors_submit.cli.options import open_job, placed, reporter, said
+
+
+@click.command("check", short_help="Hold a bundle to every rule.")
+@click.argument("bundle", required=False, type=click.Path(path_type=Path))
+@click.option("--story", type=click.Path(path_type=Path), help="Check the bundle in this story's run folder.")
+@placed
+@said
+@click.pass_obj
+def command(answer: Answer, /, bundle: Path | None, story: Path | None, quiet: bool, **place: Any) -> None:
+    """Hold a bundle (a folder or a zip, anybody's) to every rule of the contest and report all findings."""
+    from kolors_submit.bundle.check import check_bundle
+
+    if (bundle is None) == (story is None):
+        raise click.UsageError("name a bundle, or a story with --story")
+    report = reporter(quiet)
+    if story is not None:
+        bundle = open_job(answer, report, story, place).run.bundle
+    assert bundle is not None
+    answer.outputs["bundle"] = bundle
+    findings = check_bundle(bundle, report)
+    answer.metrics["rules"] = len(findings)
+    answer.problems += [problem(finding) for finding in findings if finding.level != "ok"]

@@ -1,0 +1,32 @@
+"""`kolors-submit doctor`: what this machine has and lacks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from kolors_submit.cli.answer import Answer
+from kolors_submit.cli.options import reporter, said
+
+
+@click.command("doctor", short_help="Say what this machine has and lacks.")
+@click.option("--story", type=click.Path(path_type=Path), help="Also: what this story needs.")
+@click.option(
+    "--runs", default="runs", show_default=True, type=click.Path(path_type=Path), help="Where run folders are."
+)
+@click.option("--offline", is_flag=True, help="Do not try to reach the hubs.")
+@said
+@click.pass_obj
+def command(answer: Answer, /, story: Path | None, runs: Path, offline: bool, quiet: bool) -> int:
+    """Say of Python, packages, GPU, memory, disk, weights, tokens, hubs and run folders whether they are as needed."""
+    from kolors_submit.doctor import examine
+
+    findings = examine(story, runs, offline=offline)
+    report = reporter(quiet)
+    for finding in findings:
+        report.stage(finding.state, f"{finding.subject:<9} {finding.text}", done=finding.state == "ok")
+    answer.metrics["findings"] = [{"state": f.state, "subject": f.subject, "text": f.text} for f in findings]
+    failed = [finding for finding in findings if finding.state == "fail"]
+    answer.problems += [{"text": f"{finding.subject}: {finding.text}"} for finding in failed]
+    return 3 if failed else 0

@@ -1,0 +1,78 @@
+"""The options that verbs share, as decorators, and what they come to."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from kolors_submit.cli.answer import Answer
+    from kolors_submit.report import Reporter
+    from kolors_submit.run import Job
+    from kolors_submit.weights.download import Ask
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+
+def said(function: Decorated) -> Decorated:
+    """--json, --quiet, --debug: on every verb. The command line itself sees to --json and --debug."""
+    function = click.option("--debug", is_flag=True, expose_value=False, help="Show where an error comes from.")(
+        function
+    )
+    function = click.option("--quiet", is_flag=True, help="Say nothing but errors.")(function)
+    return click.option("--json", is_flag=True, expose_value=False, help="One JSON object on stdout.")(function)
+
+
+def placed(function: Decorated) -> Decorated:
+    """--base, --runs, --set, --name, --device, --yes: on every verb that works in a story's run folder."""
+    options = (
+        click.option("--base", default="auto", metavar="BASE", help="auto, kolors, picturebook or a base's folder."),
+        click.option(
+            "--runs", default="runs", type=click.Path(path_type=Path), help="Where run folders are.", show_default=True
+        ),
+        click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A setting, as in train.rank=32."),
+        click.option("--name", help="A run folder of its own for a variant."),
+        click.option("--device", default="auto", type=click.Choice(["auto", "cpu", "cuda"]), help="Where to compute."),
+        click.option("--yes", is_flag=True, help="Download without asking."),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+story_argument = click.argument("story", type=click.Path(path_type=Path))
+
+
+def open_job(answer: Answer, /, report: Reporter, story: Path, options: dict[str, Any]) -> Job:
+    """The job of a story, told to the answer."""
+    from kolors_submit import submission
+
+    place = submission.Place(story=story, **options)
+    job = submission.open_job(place, report, asker())
+    answer.run = job.run.folder
+    return job
+
+
+def reporter(quiet: bool) -> Reporter:
+    """Whom the stages tell."""
+    from kolors_submit.report import Reporter
+
+    return Reporter(quiet=quiet)
+
+
+def asker() -> Ask | None:
+    """A question on the terminal, answered once for all; None where nobody sits at one."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return None
+    agreed: list[bool] = []
+
+    def ask(question: str) -> bool:
+        if not agreed:
+            agreed.append(click.confirm(question, default=True, err=True))
+        return agreed[0]
+
+    return ask

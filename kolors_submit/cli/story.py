@@ -1,0 +1,95 @@
+"""`kolors-submit story check|show|schema`: the story file by itself."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from kolors_submit.cli.answer import Answer, problem
+from kolors_submit.cli.options import reporter, said
+
+
+@click.group("story", short_help="Check a story file, show its prompts, write its schema.")
+def command() -> None:
+    """Check a story file, show its prompts as the model reads them, write the schema that editors use."""
+
+
+@command.command("check")
+@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
+@said
+@click.pass_obj
+def check(answer: Answer, /, files: tuple[Path, ...], quiet: bool) -> None:
+    """Report every problem of the files with line, panel and field; hints about prompts are no problems."""
+    from kolors_submit.story import Problem, StoryError, read_document, validate
+    from kolors_submit.story.hints import hints
+
+    report = reporter(quiet)
+    found: list[Problem] = []
+    for path in files:
+        try:
+            document = read_document(path)
+        except StoryError as error:
+            found += error.problems
+            continue
+        story, problems = validate(document)
+        found += problems
+        advice = hints(document, story) if story is not None else []
+        for hint in advice:
+            report.note(str(hint))
+        answer.problems += [problem(hint) for hint in advice]
+        if story is not None:
+            report.say(f"{path}: {len(story.panels)} panels, no problems")
+    if found:
+        raise StoryError(found)
+
+
+@command.command("show")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--base", help="As it is resolved for this base, as in picturebook.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A setting, as in train.rank=32.")
+@said
+@click.pass_obj
+def show(answer: Answer, /, file: Path, base: str | None, settings: tuple[str, ...], quiet: bool) -> None:
+    """Show every panel's full prompt with its length in the model's tokens (256 at most)."""
+    from kolors_submit.story import MAX_TOKENS, load_story, panel_prompt, token_count
+
+    story = load_story(file, base, settings)
+    panels = []
+    for number, panel in enumerate(story.panels, start=1):
+        prompt = panel_prompt(story, panel)
+        panels.append(
+            {
+                "number": number,
+                "scene": panel.scene,
+                "prompt": prompt.positive,
+                "negative": prompt.negative,
+                "tokens": token_count(prompt.positive),
+                "seed": panel.seed,
+            }
+        )
+    columns = ("number", "scene", "prompt", "tokens", "seed")
+    report = reporter(quiet)
+    report.table(f"{story.title} (at most {MAX_TOKENS} tokens)", columns, [[p[key] for key in columns] for p in panels])
+    answer.metrics["panels"] = panels
+
+
+@command.command("schema")
+@click.argument("file", default="stories/story.schema.json", type=click.Path(path_type=Path))
+@said
+@click.pass_obj
+def schema(answer: Answer, /, file: Path, quiet: bool) -> None:
+    """Write the JSON schema of story files (stories/story.schema.json) from the settings' own types."""
+    from kolors_submit.run import write_text
+
+    answer.outputs["schema"] = write_text(file, schema_text())
+    reporter(quiet).say(f"{file} written")
+
+
+def schema_text() -> str:
+    """The JSON schema as the file holds it."""
+    from kolors_submit.story import Story
+
+    value = Story.model_json_schema(by_alias=True)
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"

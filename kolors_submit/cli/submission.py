@@ -1,0 +1,25 @@
+"""`kolors-submit submission STORY`: everything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kolors_submit.cli.answer import Answer
+from kolors_submit.cli.options import open_job, placed, reporter, said, story_argument
+
+
+@click.command("submission", short_help="Everything: data, training, panels, score, bundle, check.")
+@story_argument
+@placed
+@said
+@click.pass_obj
+def command(answer: Answer, /, story: Path, quiet: bool, **place: Any) -> None:
+    """Data, training, panels, score, bundle and check, in order; what is done already is left alone."""
+    from kolors_submit import submission
+
+    job = open_job(answer, reporter(quiet), story, place)
+    answer.metrics |= submission.submission(job)
+    answer.outputs |= {"bundle": job.run.bundle, "lora": job.run.lora, "scores": job.run.scores}

@@ -1,0 +1,78 @@
+"""`kolors-submit weights fetch|list|verify`: what is not in the package because it is large."""
+
+from __future__ import annotations
+
+import click
+
+from kolors_submit.cli.answer import Answer
+from kolors_submit.cli.options import asker, reporter, said
+from kolors_submit.errors import InputError, OutsideError
+
+
+@click.group("weights", short_help="Fetch, list and verify Kolors and the predictor.")
+def command() -> None:
+    """Fetch Kolors, the aesthetics predictor and the half-precision VAE, list them, verify their bytes."""
+
+
+@command.command("fetch")
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--hub", default="auto", type=click.Choice(["auto", "modelscope", "huggingface"]), help="Where from.")
+@click.option("--yes", is_flag=True, help="Download without asking.")
+@said
+@click.pass_obj
+def fetch(answer: Answer, /, names: tuple[str, ...], hub: str, yes: bool, quiet: bool) -> None:
+    """Download what is not here yet (all, or the named ones); a download that was cut goes on."""
+    from kolors_submit import weights
+
+    unknown = [name for name in names if name not in weights.KNOWN]
+    if unknown:
+        raise InputError(f"{', '.join(unknown)}: no weights of that name; there are {', '.join(weights.KNOWN)}")
+    report, ask = reporter(quiet), None if yes else asker()
+    if ask is None and not yes and not names:
+        raise InputError("nobody is at the terminal to be asked; add --yes, or name what to fetch")
+    for name in names or tuple(weights.KNOWN):
+        here = weights.KNOWN[name].is_here()
+        answer.outputs[name] = weights.fetch(weights.KNOWN[name], report, hub, ask)
+        if here:
+            report.say(f"{name}: nothing to do")
+
+
+@command.command("list")
+@said
+@click.pass_obj
+def list_(answer: Answer, /, quiet: bool) -> None:
+    """Show the known weights, what each is for, and whether it is here."""
+    from kolors_submit import weights
+    from kolors_submit.weights.download import gigabytes
+
+    known = weights.KNOWN.values()
+    rows = [(w.name, w.purpose, gigabytes(w.size), "here" if w.is_here() else "not here") for w in known]
+    reporter(quiet).table(f"weights in {weights.weights_folder()}", ("name", "for", "about", ""), rows)
+    answer.metrics["weights"] = {w.name: {"here": w.is_here(), "size": w.size, "folder": str(w.folder)} for w in known}
+
+
+@command.command("verify")
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@said
+@click.pass_obj
+def verify(answer: Answer, /, names: tuple[str, ...], quiet: bool) -> None:
+    """Read every fetched file and compare it with its recorded SHA-256 (about 10 s for Kolors)."""
+    from kolors_submit import weights
+    from kolors_submit.weights.digests import read_record, record_path, verify
+
+    report = reporter(quiet)
+    damaged = []
+    for name in names or [known.name for known in weights.KNOWN.values() if known.is_here()]:
+        folder = weights.weights_folder() / name
+        files = read_record(folder)["files"]
+        if not files:
+            raise InputError(f"{folder} has no recorded digests; `kolors-submit weights list` shows what is here")
+        problems = verify(folder)
+        damaged += problems
+        report.say(f"{name}: {len(files)} files read, {len(problems) or 'no'} problems")
+        answer.metrics[name] = {"files": len(files), "problems": len(problems)}
+        if problems:
+            answer.problems += [{"text": text} for text in problems]
+            report.say(f"delete {folder} and {record_path(folder)}, then `kolors-submit weights fetch {name}`")
+    if damaged:
+        raise OutsideError("\n".join(damaged))

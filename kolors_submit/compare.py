@@ -1,0 +1,149 @@
+"""Runs side by side: settings that differ, loss, score, coherence, time and sheets; a table and one HTML file."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kolors_submit.errors import InputError
+from kolors_submit.report import Reporter
+from kolors_submit.run import Run, read_json, write_text
+
+STAGES = ("data", "train", "render", "score", "bundle")
+_SHA256 = re.compile(r"^[0-9a-f]{64}$")
+_MAX_SHEET = 20_000_000
+_PAGE = Path(__file__).with_name("compare.html.jinja")
+
+
+@dataclass(frozen=True)
+class Side:
+    """One run, read: its name, what its results depend on (`train.settings.rank` -> 16), its figures, its sheet."""
+
+    label: str
+    settings: dict[str, Any]
+    figures: dict[str, Any]
+    sheet: Path | None
+
+
+def compare(paths: Sequence[Path], page: Path, report: Reporter) -> list[dict[str, Any]]:
+    """Show the runs in `paths` as a table, write them to `page`, and return them as JSON values.
+
+    Raises InputError where a path is no run folder, or only one is given.
+    """
+    if len(paths) < 2:
+        raise InputError("compare needs two runs or more, as in runs/watercolor/kolors runs/watercolor-r32/kolors")
+    sides = [read_side(path) for path in paths]
+    rows = differing(sides) + figure_rows(sides)
+    report.table("runs", ("", *(side.label for side in sides)), [(name, *map(_shown, values)) for name, values in rows])
+    predictors = {side.figures["predictor"] for side in sides if "predictor" in side.figures}
+    if len(predictors) > 1:
+        report.note(f"scores by different predictors do not compare: {', '.join(sorted(predictors))}")
+    write_text(page, _html(sides, rows))
+    report.say(f"both sheets, side by side: {page}")
+    return [{"run": side.label, "settings": side.settings, "figures": side.figures} for side in sides]
+
+
+def find_run(path: Path) -> Run:
+    """The run folder that a path means: itself, or the only base's run below it. Raises InputError for neither."""
+    if (path / "stages").is_dir():
+        return Run(path)
+    below = sorted(child for child in path.glob("*") if (child / "stages").is_dir())
+    if len(below) == 1:
+        return Run(below[0])
+    if below:
+        raise InputError(f"{path} holds runs on several bases; name one: {', '.join(map(str, below))}")
+    raise InputError(f"{path} is no run folder; name one such as runs/watercolor/kolors")
+
+
+def read_side(path: Path) -> Side:
+    """Read one run folder, as far as its stages have come."""
+    run = find_run(path)
+    settings: dict[str, Any] = {}
+    for stage in STAGES[:-1]:  # the bundle's inputs only say the same again
+        record = read_json(run.stage(stage).path)
+        inputs = record.get("inputs", {}) if isinstance(record, dict) else {}
+        settings |= _flat(inputs, stage)
+    sheet = run.render / "story.jpg"
+    return Side("/".join(run.folder.resolve().parts[-2:]), settings, _figures(run), sheet if sheet.is_file() else None)
+
+
+def differing(sides: Sequence[Side]) -> list[tuple[str, list[Any]]]:
+    """Settings that are not the same in all runs; digests are left out, they only follow from the rest."""
+    names = sorted({name for side in sides for name in side.settings})
+    rows = [(name, [side.settings.get(name) for side in sides]) for name in names]
+    return [(name, values) for name, values in rows if any(value != values[0] for value in values)]
+
+
+def figure_rows(sides: Sequence[Side]) -> list[tuple[str, list[Any]]]:
+    """Loss, score, coherence and seconds, those that any run has."""
+    names = list(dict.fromkeys(name for side in sides for name in side.figures))
+    return [(name, [side.figures.get(name) for side in sides]) for name in names]
+
+
+def _figures(run: Run) -> dict[str, Any]:
+    train, scores = read_json(run.train / "train.json"), read_json(run.scores)
+    figures: dict[str, Any] = {}
+    for source, names in ((train, ("steps", "loss_first", "loss_last")), (scores, ("mean", "minimum", "coherence"))):
+        if isinstance(source, dict):
+            figures |= {_title(name): _number(source[name]) for name in names if name in source}
+    if isinstance(scores, dict) and isinstance(scores.get("predictor"), dict):
+        figures["predictor"] = str(scores["predictor"].get("name"))
+    seconds = {f"{stage} (s)": run.stage(stage).seconds() for stage in STAGES}
+    return figures | {name: value for name, value in seconds.items() if value is not None}
+
+
+def _title(name: str) -> str:
+    return {
+        "steps": "training steps",
+        "mean": "score",
+        "minimum": "lowest score",
+        "loss_first": "first loss",
+        "loss_last": "last loss",
+    }.get(name, name)
+
+
+def _number(value: Any) -> Any:
+    """A figure; of a figure with parts (coherence), its mean."""
+    return value.get("mean") if isinstance(value, dict) else value
+
+
+def _flat(value: Any, prefix: str) -> dict[str, Any]:
+    """Nested inputs by dotted name; digests, and lists of them, are left out."""
+    if isinstance(value, dict):
+        flat: dict[str, Any] = {}
+        for key, item in value.items():
+            flat |= _flat(item, f"{prefix}.{key}".replace(".settings.", "."))
+        return flat
+    if isinstance(value, str) and _SHA256.match(value):
+        return {}
+    return {prefix: value}
+
+
+def _shown(value: Any) -> str:
+    """A value as a cell: short, in digits that matter."""
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else text[:59] + "…"
+
+
+def _html(sides: Sequence[Side], rows: Sequence[tuple[str, list[Any]]]) -> str:
+    """The page: one file, no script, nothing from the network."""
+    from jinja2 import Environment, StrictUndefined
+
+    template = Environment(autoescape=True, undefined=StrictUndefined).from_string(_PAGE.read_text("utf-8"))
+    sheets = [(side.label, None if side.sheet is None else _data_url(side.sheet)) for side in sides]
+    return template.render(sheets=sheets, rows=[(name, [_shown(value) for value in values]) for name, values in rows])
+
+
+def _data_url(path: Path) -> str | None:
+    if path.stat().st_size > _MAX_SHEET:
+        return None
+    return "data:image/jpeg;base64," + base64.b64encode(path.read_bytes()).decode()

@@ -1,0 +1,28 @@
+"""The training pictures: from a folder, a hub or the picture book to a prepared dataset.
+
+sources    where pictures and their captions come from
+captions   a picture's caption: its own, or the story's template
+pictures   bytes of any format to RGB, strictly checked
+recipe     the story's filters as a Data-Juicer recipe
+filtering  the recipe run in a process of its own, and every picture accounted for
+juicer     the program in that process: Data-Juicer's own operators
+crop       buckets, and the attention crop that keeps heads
+dataset    the stage: `prepare` writes what training reads, `read_prepared` reads it
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kolors_submit.run import Job
+
+
+def prepare(job: Job) -> bool:
+    """The data stage; see `dataset.prepare`, which is imported only when it is called."""
+    from kolors_submit.data import dataset
+
+    return dataset.prepare(job)
+
+
+__all__ = ["prepare"]

@@ -1,0 +1,249 @@
+"""The data stage: from a source to what training reads.
+
+data/images/0001.png …    RGB at its prepared size
+data/metadata.csv         file, caption and kept area of each; `datasets` loads it as a picture folder
+data/data.json            the same with the original's name and SHA-256
+data/recipe.yaml          the filters, for Data-Juicer
+data/report.json          what became of every picture of the source
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import hashlib
+import io
+import os
+import shutil
+import time
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kolors_submit.data import account, crop, sources
+from kolors_submit.data.captions import BadCaption, caption
+from kolors_submit.data.filtering import Candidate, run_filters
+from kolors_submit.data.pictures import BadPicture, decode, is_plain
+from kolors_submit.data.recipe import recipe_yaml
+from kolors_submit.errors import InputError
+from kolors_submit.run import Job, atomic_path, file_digest, keep_only, write_json, write_text
+
+NAME, FORMAT = "data", 1
+MAX_THREADS = 8
+"""Each holds a decoded picture, up to a quarter of a gigabyte."""
+
+_SIDES = ("crop_left", "crop_top", "crop_right", "crop_bottom")
+_COLUMNS = ("original_width", "original_height", *_SIDES, "width", "height")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A prepared picture: the file with its SHA-256, its caption, and what of the original it shows, in pixels."""
+
+    path: Path
+    sha256: str
+    caption: str
+    original_width: int
+    original_height: int
+    crop_left: int
+    crop_top: int
+    crop_right: int
+    crop_bottom: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class _Original:
+    """A picture of the source that could be read: Data-Juicer's candidate, and the size of the upright original."""
+
+    candidate: Candidate
+    width: int
+    height: int
+
+
+def prepare(job: Job) -> bool:
+    """Prepare the training pictures; returns False where nothing had to be done.
+
+    Raises InputError where the source cannot be used or no picture is left, OutsideError where a hub or Data-Juicer
+    fails or the disk is full.
+    """
+    predictor = _predictor(job)
+    inputs = {
+        "settings": job.story.dataset.model_dump(mode="json"),
+        "source": sources.fingerprint(job.story.dataset),
+        "language": job.story.language if job.story.dataset.source.startswith("picturebook:") else None,
+        "predictor": predictor[1] if predictor else None,
+    }
+    stage = job.run.stage(NAME, FORMAT)
+    if stage.is_done(inputs):
+        job.report.stage(NAME, "nothing to do", done=True)
+        return False
+    reasons = stage.changes(inputs)
+    job.report.stage(NAME, "; ".join(reasons[:3]) + (f" and {len(reasons) - 3} more" if len(reasons) > 3 else ""))
+    started = time.monotonic()
+    stage.forget()
+    work = job.run.cache / NAME
+    shutil.rmtree(work, ignore_errors=True)
+    outputs = _prepare(job, work, predictor[0] if predictor else None)
+    shutil.rmtree(work, ignore_errors=True)
+    stage.finish(inputs, outputs, time.monotonic() - started)
+    return True
+
+
+def read_prepared(folder: Path) -> list[Picture]:
+    """The prepared pictures in a run's data folder, in order; raises InputError where they are not there."""
+    path = folder / "metadata.csv"
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        return [_picture(folder, row) for row in rows]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{folder} has no prepared pictures ({error}); run `kolors-submit data` first") from error
+
+
+def _picture(folder: Path, row: Mapping[str, str]) -> Picture:
+    path = folder / row["file_name"]
+    return Picture(path, file_digest(path), row["text"], **{name: int(row[name]) for name in _COLUMNS})
+
+
+def _predictor(job: Job) -> tuple[Path, str] | None:
+    """Folder and digest of the predictor that the aesthetics filter asks, where the story has that filter."""
+    if job.story.dataset.filters.aesthetics is None:
+        return None
+    from kolors_submit.metrics.predictor import predictor_digest
+    from kolors_submit.weights import find_predictor
+
+    folder = find_predictor(job.base)[1]
+    return folder, predictor_digest(folder)
+
+
+def _prepare(job: Job, work: Path, predictor: Path | None) -> list[Path]:
+    """All of the stage's work; the paths of its outputs."""
+    settings = job.story.dataset
+    found = sources.samples(settings, job.story.language)
+    fates = {number: account.Fate(number, sample.name) for number, sample in enumerate(found, 1)}
+    originals = {one.candidate.id: one for one in _read_all(job, found, fates, work)}
+    candidates = [one.candidate for one in originals.values()]
+    if candidates:
+        job.report.say(f"{'':<8}{len(candidates)} pictures through Data-Juicer")
+    steps = run_filters(settings.filters, candidates, work, predictor, job.device)
+    account.settle(fates, steps)
+    kept = [originals[number] for number, fate in fates.items() if fate.result == "kept"]
+    entries = list(_resize_all(job, kept, fates))
+    made = account.report(settings.filters, list(fates.values()), steps)
+    account.show(job.report, made)
+    outputs = [
+        write_text(job.run.data / "recipe.yaml", recipe_yaml(settings.filters)),
+        write_json(job.run.data / "report.json", made),
+    ]
+    if not kept:
+        keep_only(job.run.data, outputs)
+        what = f"dataset.source {sources.shown(settings.source)}"
+        raise InputError(
+            f"no picture of {what} is left; loosen dataset.filters or mend the pictures:\n{account.summary(made)}"
+        )
+    outputs += [
+        write_text(job.run.data / "metadata.csv", _metadata(entries)),
+        write_json(job.run.data / "data.json", {"format": FORMAT, "pictures": entries}),
+        *(job.run.data / entry["file"] for entry in entries),
+    ]
+    keep_only(job.run.data, outputs)
+    return outputs
+
+
+def _read_all(
+    job: Job, found: Sequence[sources.Sample], fates: Mapping[int, account.Fate], work: Path
+) -> Iterator[_Original]:
+    """Every picture that can be read, in the working folder; the others' fates say why not."""
+
+    def read(number: int) -> _Original | None:
+        try:
+            return _read(number, found[number - 1], job.story.dataset.captions, work / "pictures")
+        except BadPicture as error:
+            fates[number].end("failed", "picture", str(error))
+        except BadCaption as error:
+            fates[number].end("failed", "caption", str(error))
+        return None
+
+    with _threads() as pool, job.report.progress("read", len(found)) as advance:
+        for original in pool.map(read, fates):
+            advance()
+            if original is not None:
+                yield original
+
+
+def _read(number: int, sample: sources.Sample, template: str | None, folder: Path) -> _Original:
+    """One picture checked, and written for Data-Juicer to read; raises BadPicture or BadCaption."""
+    if sample.problem is not None:
+        raise BadPicture(sample.problem)
+    text = caption(template, sample.columns)
+    data = sample.read()
+    image = decode(data)
+    path = folder / f"{number:06d}"
+    with atomic_path(path) as partial:
+        if is_plain(data):
+            partial.write_bytes(data)
+        else:
+            image.save(partial, "PNG", compress_level=1)
+    original = Candidate(number, sample.name, text, path, hashlib.sha256(data).hexdigest())
+    return _Original(original, image.width, image.height)
+
+
+def _resize_all(job: Job, kept: Sequence[_Original], fates: Mapping[int, account.Fate]) -> Iterator[dict[str, Any]]:
+    """Crop and write the kept pictures as 0001.png and on; data.json's entry for each."""
+    settings = job.story.dataset
+    digits = max(4, len(str(len(kept))))
+
+    def resize(numbered: tuple[int, _Original]) -> dict[str, Any]:
+        number, original = numbered
+        name = f"images/{number:0{digits}d}.png"
+        image = decode(original.candidate.file.read_bytes())
+        area = crop.choose(image, settings.size, settings.resize)
+        prepared = crop.apply(image, area)
+        path = job.run.data / name
+        with atomic_path(path) as partial:
+            prepared.save(partial, "PNG", compress_level=3)
+        fates[original.candidate.id].file = name
+        return {
+            "file": name,
+            "name": original.candidate.name,
+            "caption": original.candidate.text,
+            "sha256": original.candidate.sha256,
+            "prepared_sha256": file_digest(path),
+            "original_width": original.width,
+            "original_height": original.height,
+            **dict(zip(_SIDES, (area.left, area.top, area.right, area.bottom), strict=True)),
+            "width": area.width,
+            "height": area.height,
+        }
+
+    with _threads() as pool, job.report.progress("crop", len(kept)) as advance:
+        for entry in pool.map(resize, enumerate(kept, 1)):
+            advance()
+            yield entry
+
+
+@contextlib.contextmanager
+def _threads() -> Iterator[ThreadPoolExecutor]:
+    """A thread for each core, for Pillow decodes and packs outside the interpreter's lock; its warnings are muted."""
+    with warnings.catch_warnings(), ThreadPoolExecutor(min(MAX_THREADS, len(os.sched_getaffinity(0)))) as pool:
+        warnings.simplefilter("ignore")  # a broken file's oddities; what matters is raised
+        try:
+            yield pool
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _metadata(entries: Sequence[Mapping[str, Any]]) -> str:
+    """metadata.csv as text."""
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(("file_name", "text", *_COLUMNS))
+    for entry in entries:
+        rows.writerow((entry["file"], entry["caption"], *(entry[name] for name in _COLUMNS)))
+    return text.getvalue()

@@ -1,0 +1,169 @@
+"""The recipe run by Data-Juicer in a process of its own, and every picture accounted for afterwards.
+
+Data-Juicer's exit status says little: one bad picture or a missing model can empty a dataset with status 0. So its
+answer is believed only when input = kept + dropped + failed holds for every operator.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kolors_submit.data.recipe import INPUT, PREDICTOR, operators, recipe_yaml
+from kolors_submit.errors import OutsideError
+from kolors_submit.run import canonical_json, read_json, write_text
+from kolors_submit.story import Filters
+
+LOG = "data-juicer.log"
+TAIL_LINES = 15
+STARTUP_SECONDS, SECONDS_PER_PICTURE = 600, 10
+"""Far beyond what it takes (about 5 s and 0.1 s): only a process that hangs is ended."""
+
+_SWITCHES = (
+    "UV_OFFLINE",
+    "UV_NO_CACHE",
+    "PIP_NO_INDEX",
+    "HF_HUB_OFFLINE",
+    "HF_DATASETS_OFFLINE",
+    "TRANSFORMERS_OFFLINE",
+    "HF_HUB_DISABLE_TELEMETRY",
+    "HF_DATASETS_DISABLE_PROGRESS_BARS",
+    "TQDM_DISABLE",
+)
+"""No network, no installing at run time, no telemetry, no progress bars in the log."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A picture that Data-Juicer is asked about: its number in the source, and its file in the working folder."""
+
+    id: int
+    name: str
+    text: str
+    file: Path
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one operator did: ids that entered, that it kept, that it dropped and that it could not read."""
+
+    operator: str
+    entered: tuple[int, ...]
+    kept: tuple[int, ...]
+    dropped: tuple[int, ...]
+    failed: tuple[int, ...]
+    values: dict[int, Any] = field(default_factory=dict)
+
+
+def run_filters(
+    filters: Filters, candidates: Sequence[Candidate], folder: Path, predictor: Path | None, device: str
+) -> list[Step]:
+    """Run the story's filters over `candidates` in the working folder; one Step an operator.
+
+    Nothing is started where there is no filter or no picture. Raises OutsideError with the end of Data-Juicer's log
+    where it crashes, hangs or loses a picture.
+    """
+    write_inputs(filters, candidates, folder, predictor)
+    if not operators(filters) or not candidates:
+        return []
+    _start(folder, len(candidates), device)
+    steps = _steps(read_json(folder / "result.json"), candidates, filters)
+    if steps is None:
+        raise _crash(folder, "gave an answer that does not account for every picture")
+    return steps
+
+
+def write_inputs(filters: Filters, candidates: Sequence[Candidate], folder: Path, predictor: Path | None) -> None:
+    """recipe.yaml, pictures.jsonl and the predictor's link: all that `dj-process` needs in the working folder."""
+    write_text(folder / "recipe.yaml", recipe_yaml(filters))
+    rows = [
+        {
+            "id": one.id,
+            "name": one.name,
+            "text": one.text,
+            "images": [one.file.relative_to(folder).as_posix()],
+            "sha256": one.sha256,
+        }
+        for one in candidates
+    ]
+    write_text(folder / INPUT, "".join(canonical_json(row) + "\n" for row in rows))
+    link = folder / PREDICTOR
+    link.unlink(missing_ok=True)
+    if filters.aesthetics is not None and predictor is not None:
+        link.symlink_to(predictor.resolve(), target_is_directory=True)
+
+
+def environment(folder: Path, device: str) -> dict[str, str]:
+    """A closed environment: no network, no installing, no tokens, nothing written outside the working folder."""
+    home, temp = str(folder / "home"), str(folder / "temp")
+    places = dict.fromkeys(("HOME", "HF_HOME", "XDG_CACHE_HOME", "MPLCONFIGDIR", "DATA_JUICER_CACHE_HOME"), home)
+    kept = {name: os.environ[name] for name in ("PATH", "OMP_NUM_THREADS", "LD_LIBRARY_PATH") if name in os.environ}
+    devices = os.environ.get("CUDA_VISIBLE_DEVICES", "0") if device.startswith("cuda") else ""
+    others = {"TMPDIR": temp, "LANG": "C.UTF-8", "CUDA_VISIBLE_DEVICES": devices, "RAY_USAGE_STATS_ENABLED": "0"}
+    return kept | places | dict.fromkeys(_SWITCHES, "1") | others
+
+
+def _start(folder: Path, count: int, device: str) -> None:
+    """Run juicer.py to its end; raises OutsideError where it does not end well."""
+    folder = folder.resolve()
+    for name in ("home", "temp"):
+        (folder / name).mkdir(exist_ok=True)
+    program = Path(__file__).with_name("juicer.py")
+    command = [sys.executable, "-I", str(program), str(os.getpid()), str(len(os.sched_getaffinity(0)))]
+    (folder / "result.json").unlink(missing_ok=True)
+    with (folder / LOG).open("wb") as log:
+        try:
+            status = subprocess.run(
+                command,
+                cwd=folder,
+                env=environment(folder, device),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                timeout=STARTUP_SECONDS + SECONDS_PER_PICTURE * count,
+                check=False,
+            ).returncode
+        except subprocess.TimeoutExpired as error:
+            raise _crash(folder, f"did not end within {int(error.timeout)} s") from error
+    if status != 0:
+        why = f"was ended by signal {-status} (out of memory?)" if status < 0 else f"ended with status {status}"
+        raise _crash(folder, why)
+
+
+def _crash(folder: Path, why: str) -> OutsideError:
+    log = folder / LOG
+    lines = log.read_text("utf-8", "replace").splitlines() if log.is_file() else []
+    tail = "\n".join(f"    {line[:300]}" for line in lines[-TAIL_LINES:])
+    return OutsideError(f"Data-Juicer {why}; run again, or see {log}, which ends:\n{tail}")
+
+
+def _steps(result: Any, candidates: Sequence[Candidate], filters: Filters) -> list[Step] | None:
+    """The operators' answers, or None where they do not account for every picture."""
+    wanted = [name for operator in operators(filters) for name in operator]
+    if not isinstance(result, list) or [entry.get("operator") for entry in result] != wanted:
+        return None
+    steps = []
+    entering = [one.id for one in candidates]
+    for entry in result:
+        values = {int(key): value for key, value in entry["values"].items()}
+        kept = set(entry["kept"])
+        step = Step(
+            operator=entry["operator"],
+            entered=tuple(entering),
+            kept=tuple(one for one in entering if one in kept),
+            dropped=tuple(one for one in entering if one in values and one not in kept),
+            failed=tuple(one for one in entering if one not in values),
+            values=values,
+        )
+        accounted = len(step.kept) + len(step.dropped) + len(step.failed) == len(entering)
+        if entry["entered"] != entering or not accounted or not kept <= values.keys() <= set(entering):
+            return None
+        steps.append(step)
+        entering = list(step.kept)
+    return steps

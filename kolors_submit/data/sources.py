@@ -1,0 +1,104 @@
+"""Where the training pictures come from: a folder, a hub's dataset, or the picture book.
+
+A source gives `Sample`s: a name for people, the columns its captions are made from, and a function that reads the
+picture's bytes. What one picture lacks is said when it is read, so that one bad file never stops the others.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from kolors_submit.errors import InputError
+from kolors_submit.story import Dataset
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+Language = Literal["zh", "en"]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One picture of a source, not yet read. `problem` says why it cannot be used, where that is known already."""
+
+    name: str
+    columns: Mapping[str, str] = field(default_factory=dict)
+    read: Callable[[], bytes] = bytes
+    problem: str | None = None
+
+
+def samples(settings: Dataset, language: Language) -> list[Sample]:
+    """The pictures of the story's source, in its own order, `settings.limit` of them at most.
+
+    `language` is that of the captions of drawn pictures.
+
+    Raises InputError where there is no such source or no picture in it, OutsideError where a hub fails.
+    """
+    kind, place = split_source(settings.source)
+    if kind == "folder":
+        from kolors_submit.data.folder import read_folder
+
+        found = read_folder(place)
+    elif kind == "picturebook":
+        found = _drawn(place, settings, language)
+    else:
+        from kolors_submit.data.hub import read_hub
+
+        found = read_hub(kind, place, settings)
+    if not found:
+        raise InputError(f"dataset.source {shown(settings.source)} has no pictures")
+    return found[: settings.limit]
+
+
+def _drawn(style: str, settings: Dataset, language: Language) -> list[Sample]:
+    """The picture book's pictures in a style, as PNG files in memory."""
+    from kolors_submit.picturebook.samples import COUNT, sample_set
+
+    count = min(COUNT, settings.limit or COUNT)
+    return [
+        Sample(name, {"text": text}, functools.partial(_png, image))
+        for name, image, text in sample_set(style, count, settings.size, language)
+    ]
+
+
+def _png(image: Image.Image) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "PNG", compress_level=1)
+    return file.getvalue()
+
+
+def fingerprint(settings: Dataset) -> dict[str, Any]:
+    """What of the source the result depends on beyond the settings; reads no picture of a hub and draws none."""
+    kind, place = split_source(settings.source)
+    if kind == "folder":
+        from kolors_submit.data.folder import digests
+
+        return digests(place)
+    if kind == "picturebook":
+        from kolors_submit.picturebook.samples import FORMAT
+
+        return {"drawings": FORMAT}
+    return {}
+
+
+def split_source(source: str) -> tuple[str, str]:
+    """`modelscope:owner/name` as its two halves; a plain path is ("folder", path)."""
+    kind, colon, place = source.partition(":")
+    if not colon or kind not in ("modelscope", "huggingface", "picturebook"):
+        return "folder", source
+    if kind != "picturebook" and place.count("/") != 1:
+        raise InputError(f"dataset.source {shown(source)}: write {kind}:owner/dataset")
+    return kind, place
+
+
+def shown(name: str) -> str:
+    """A stranger's name fit for a terminal and for UTF-8: control characters and undecodable bytes as escapes."""
+    text = os.fsencode(name).decode("utf-8", "backslashreplace")
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
+    )

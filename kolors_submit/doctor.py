@@ -1,0 +1,207 @@
+"""What this machine has and lacks: each finding is ok, warn or fail, and says what to do. Nothing here raises."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from kolors_submit.device import main_memory, read_cuda, why_no_cuda
+from kolors_submit.lock import differences
+from kolors_submit.run import free_bytes, holder, is_held
+from kolors_submit.weights import KNOWN, PICTUREBOOK
+from kolors_submit.weights.download import gigabytes
+from kolors_submit.weights.find import SMALLEST_GPU
+from kolors_submit.weights.known import FOR_KOLORS, weights_folder
+
+State = Literal["ok", "warn", "fail"]
+
+MEMORY_NEEDED = 4_000_000_000
+"""Main memory in bytes that a submission on the embedded base is held to."""
+DISK_NEEDED = 2_000_000_000
+"""Disk space in bytes for one story's run folder on Kolors: pictures, caches, checkpoints, panels."""
+HUB_TIMEOUT = 3.0
+"""Seconds to wait for a hub."""
+
+HUBS = {
+    "modelscope": ("MODELSCOPE_ENDPOINT", "https://www.modelscope.cn"),
+    "huggingface": ("HF_ENDPOINT", "https://huggingface.co"),
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the examination."""
+
+    state: State
+    subject: str
+    text: str
+
+
+def examine(story: Path | None, runs: Path, offline: bool = False) -> list[Finding]:
+    """Every finding, in the order in which a person would mend them; an examination that fails is itself a finding."""
+    parts: list[tuple[str, Callable[[], Iterator[Finding]]]] = [
+        ("python", _python),
+        ("packages", _packages),
+        ("memory", _memory),
+        ("gpu", _gpu),
+        ("disk", lambda: _disk(runs)),
+        ("weights", _weights),
+        ("token", _tokens),
+        ("story", lambda: _story(story)),
+        ("runs", lambda: _runs(runs)),
+    ]
+    if not offline:
+        parts.insert(7, ("hub", _hubs))
+    findings: list[Finding] = []
+    for subject, part in parts:
+        try:
+            findings += part()
+        except Exception as error:  # whatever is broken here is what the person came to hear about
+            findings.append(Finding("fail", subject, f"cannot be examined: {type(error).__name__}: {error}"))
+    return findings
+
+
+def _python() -> Iterator[Finding]:
+    version = ".".join(map(str, sys.version_info[:3]))
+    if sys.version_info[:2] in ((3, 11), (3, 12)):
+        yield Finding("ok", "python", version)
+    else:
+        yield Finding("fail", "python", f"{version}; 3.11 or 3.12 is needed: run `make setup` with one of them")
+
+
+def _packages() -> Iterator[Finding]:
+    wrong = differences()
+    if wrong is None:
+        yield Finding("warn", "packages", "no uv.lock beside the package, so nothing to compare with")
+    elif wrong:
+        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        yield Finding("fail", "packages", f"{'; '.join(wrong[:3])}{more}: run `make setup`")
+    else:
+        yield Finding("ok", "packages", "as uv.lock says")
+
+
+def _memory() -> Iterator[Finding]:
+    memory, cores = main_memory(), len(os.sched_getaffinity(0))
+    text = f"{gigabytes(memory)}, {cores} processor cores"
+    if memory < MEMORY_NEEDED:
+        yield Finding("fail", "memory", f"{text}; {gigabytes(MEMORY_NEEDED)} are needed even on the embedded base")
+    else:
+        yield Finding("ok", "memory", text)
+
+
+def _gpu() -> Iterator[Finding]:
+    cuda = read_cuda()
+    if cuda is None or not cuda.usable:
+        yield Finding("warn", "gpu", f"{why_no_cuda(cuda)}; the embedded base works, a contest entry needs a GPU")
+        return
+    for gpu in cuda.gpus:
+        yield Finding("ok", "gpu", f"{gpu.name}, {gigabytes(gpu.memory)}")
+    yield Finding("ok", "driver", f"{cuda.driver}, CUDA {cuda.cuda // 1000}.{cuda.cuda % 1000 // 10}")
+    if cuda.memory < SMALLEST_GPU:
+        yield Finding(
+            "warn", "gpu", f"Kolors needs {gigabytes(SMALLEST_GPU)} of GPU memory; use the embedded base here"
+        )
+
+
+def _disk(runs: Path) -> Iterator[Finding]:
+    missing = sum(KNOWN[name].size for name in FOR_KOLORS if not KNOWN[name].is_here())
+    places = ((runs, "run folders", DISK_NEEDED, "fail"), (weights_folder(), "Kolors' weights", missing, "warn"))
+    for folder, purpose, needed, state in places:
+        free = free_bytes(folder.absolute())
+        text = f"{gigabytes(free)} free for {purpose} ({folder})"
+        if free < needed:
+            yield Finding(
+                "fail" if state == "fail" else "warn", "disk", f"{text}; {gigabytes(needed)} are needed: make room"
+            )
+        else:
+            yield Finding("ok", "disk", text)
+
+
+def _weights() -> Iterator[Finding]:
+    if (PICTUREBOOK / "model_index.json").is_file():
+        yield Finding("ok", "weights", "embedded base: here")
+    else:
+        yield Finding("fail", "weights", f"embedded base: not in {PICTUREBOOK}; install the package again")
+    for weights in KNOWN.values():
+        if weights.is_here():
+            yield Finding("ok", "weights", f"{weights.name}: in {weights.folder}")
+        else:
+            advice = f"`kolors-submit weights fetch {weights.name}` gets it ({gigabytes(weights.size)})"
+            yield Finding("warn", "weights", f"{weights.name}: not here; {advice}")
+
+
+def _tokens() -> Iterator[Finding]:
+    """Whether a token is there; no part of one is read into a finding."""
+    from huggingface_hub import get_token
+    from modelscope_hub import HubConfig
+
+    saved = (HubConfig().credentials_dir / "cookies").is_file()
+    found = {
+        "modelscope": bool(os.environ.get("MODELSCOPE_API_TOKEN")) or saved,
+        "huggingface": get_token() is not None,
+    }
+    for hub, variable in (("modelscope", "MODELSCOPE_API_TOKEN"), ("huggingface", "HF_TOKEN")):
+        if found[hub]:
+            yield Finding("ok", "token", f"{hub}: there")
+        else:
+            yield Finding("warn", "token", f"{hub}: none; only publishing needs it: set {variable} or log in")
+
+
+def _hubs() -> Iterator[Finding]:
+    import requests
+
+    for hub, (variable, usual) in HUBS.items():
+        address = os.environ.get(variable) or usual
+        try:
+            requests.head(address, timeout=HUB_TIMEOUT, allow_redirects=False)
+            yield Finding("ok", "hub", f"{hub} answers")
+        except requests.RequestException as error:
+            why = type(error).__name__
+            yield Finding(
+                "warn", "hub", f"{hub}: no answer from {address} ({why}); needed for weights and data sets only"
+            )
+
+
+def _story(path: Path | None) -> Iterator[Finding]:
+    if path is None:
+        return
+    from kolors_submit.errors import InputError
+    from kolors_submit.story import load_story
+
+    try:
+        story = load_story(path)
+    except InputError as error:
+        yield Finding("fail", "story", str(error).splitlines()[0] + " (`kolors-submit story check` shows all)")
+        return
+    yield Finding(
+        "ok", "story", f"{story.title}: {len(story.panels)} panels of {story.render.width}x{story.render.height}"
+    )
+    cuda = read_cuda()
+    overrides = story.bases.get("picturebook")
+    if (cuda is None or not cuda.usable or cuda.memory < SMALLEST_GPU) and overrides is None:
+        yield Finding(
+            "warn", "story", "has no settings for the embedded base (bases.picturebook), and Kolors needs a GPU"
+        )
+
+
+def _runs(runs: Path) -> Iterator[Finding]:
+    """Run folders, who holds one, and whether new ones can be made."""
+    folder = runs.absolute()
+    while not folder.exists():
+        folder = folder.parent
+    if not os.access(folder, os.W_OK):
+        yield Finding(
+            "fail", "runs", f"{folder} cannot be written; choose another folder with --runs or mend its owner"
+        )
+    found = sorted(path.parent for path in runs.glob("*/*/.lock"))
+    if not found:
+        yield Finding("ok", "runs", f"none in {runs} yet")
+    for run in found:
+        with contextlib.suppress(OSError):
+            state = f"held by {holder(run)}" if is_held(run) else "free"
+            yield Finding("ok", "runs", f"{run}: {state}")

@@ -1,0 +1,10 @@
+"""The only importer of diffsynth: Kolors' networks from a base folder, and what trains and renders with them.
+
+base          networks of a base folder, each weight checked
+conditioning  prompts and sizes as the UNet reads them
+schedule      Kolors' noise schedule
+lora          LoRA files in three key formats; injection and merging
+sampler       from noise to pictures
+memory        how arithmetic is done, and memory between models
+architecture, conversion    DiffSynth's blocks at a config's widths; weights under both programs' names
+"""

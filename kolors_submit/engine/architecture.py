@@ -1,0 +1,248 @@
+"""Kolors' networks at the widths a base folder's configs name, built from DiffSynth's own blocks.
+
+A base folder holds diffusers' layout; DiffSynth's classes are what trains and renders. So each network has a builder
+that takes the diffusers config (`conversion` renames the weights). With Kolors' published configs the results have
+exactly the keys, shapes and arithmetic of `SDXLUNet(is_kolors=True)`, `SDXLVAEEncoder` and `SDXLVAEDecoder`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import torch
+from diffsynth.models.kolors_text_encoder import ChatGLMConfig, ChatGLMModel, RMSNorm
+from diffsynth.models.sd_unet import (
+    AttentionBlock,
+    DownSampler,
+    PopBlock,
+    PushBlock,
+    ResnetBlock,
+    Timesteps,
+    UpSampler,
+)
+from diffsynth.models.sd_vae_decoder import VAEAttentionBlock
+from diffsynth.models.sdxl_unet import SDXLUNet
+from diffsynth.models.sdxl_vae_decoder import SDXLVAEDecoder
+from diffsynth.models.sdxl_vae_encoder import SDXLVAEEncoder
+from torch.overrides import TorchFunctionMode
+
+Config = Mapping[str, Any]
+
+# DiffSynth's blocks and forwards have these as constants; a config that says otherwise cannot be built from them.
+_UNET_NEEDS = {
+    "norm_num_groups": 32,
+    "in_channels": 4,
+    "out_channels": 4,
+    "use_linear_projection": True,
+    "encoder_hid_dim_type": "text_proj",
+    "addition_embed_type": "text_time",
+    "act_fn": "silu",
+}
+_VAE_NEEDS = {"norm_num_groups": 32, "latent_channels": 4, "in_channels": 3, "out_channels": 3, "act_fn": "silu"}
+
+
+class Block(NamedTuple):
+    """One entry of a network's `blocks`: the module and the name of the same layer in diffusers (None: no weights)."""
+
+    module: torch.nn.Module
+    name: str | None
+
+
+class _UNet(SDXLUNet):
+    """`SDXLUNet` with the same forward and other widths."""
+
+    def __init__(self, config: Config) -> None:
+        torch.nn.Module.__init__(self)
+        widths = tuple(config["block_out_channels"])
+        time_width = 4 * widths[0]
+        self.time_proj = Timesteps(widths[0])
+        self.time_embedding = _two_layers(widths[0], time_width)
+        self.add_time_proj = Timesteps(config["addition_time_embed_dim"])
+        self.add_time_embedding = _two_layers(config["projection_class_embeddings_input_dim"], time_width)
+        self.conv_in = torch.nn.Conv2d(4, widths[0], kernel_size=3, padding=1)
+        self.text_intermediate_proj = torch.nn.Linear(config["encoder_hid_dim"], config["cross_attention_dim"])
+        self.blocks = torch.nn.ModuleList(block.module for block in unet_blocks(config))
+        self.conv_norm_out = torch.nn.GroupNorm(num_channels=widths[0], num_groups=32, eps=1e-5)
+        self.conv_act = torch.nn.SiLU()
+        self.conv_out = torch.nn.Conv2d(widths[0], 4, kernel_size=3, padding=1)
+        self.is_kolors = True
+
+
+class _VAEEncoder(SDXLVAEEncoder):
+    """`SDXLVAEEncoder` with the same forward, other widths and the config's scaling factor."""
+
+    def __init__(self, config: Config) -> None:
+        torch.nn.Module.__init__(self)
+        widths = tuple(config["block_out_channels"])
+        self.scaling_factor = config["scaling_factor"]
+        self.quant_conv = torch.nn.Conv2d(8, 8, kernel_size=1)
+        self.conv_in = torch.nn.Conv2d(3, widths[0], kernel_size=3, padding=1)
+        self.blocks = torch.nn.ModuleList(block.module for block in encoder_blocks(config))
+        self.conv_norm_out = torch.nn.GroupNorm(num_channels=widths[-1], num_groups=32, eps=1e-6)
+        self.conv_act = torch.nn.SiLU()
+        self.conv_out = torch.nn.Conv2d(widths[-1], 8, kernel_size=3, padding=1)
+
+
+class _VAEDecoder(SDXLVAEDecoder):
+    """`SDXLVAEDecoder` with the same forward, other widths and the config's scaling factor."""
+
+    def __init__(self, config: Config) -> None:
+        torch.nn.Module.__init__(self)
+        widths = tuple(config["block_out_channels"])
+        self.scaling_factor = config["scaling_factor"]
+        self.post_quant_conv = torch.nn.Conv2d(4, 4, kernel_size=1)
+        self.conv_in = torch.nn.Conv2d(4, widths[-1], kernel_size=3, padding=1)
+        self.blocks = torch.nn.ModuleList(block.module for block in decoder_blocks(config))
+        self.conv_norm_out = torch.nn.GroupNorm(num_channels=widths[0], num_groups=32, eps=1e-5)
+        self.conv_act = torch.nn.SiLU()
+        self.conv_out = torch.nn.Conv2d(widths[0], 3, kernel_size=3, padding=1)
+
+
+class _NoInitialisation(TorchFunctionMode):
+    """Leaves out `torch.nn.init`, which takes most of the time in which a network is built."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            return kwargs["tensor"] if "tensor" in kwargs else args[0]
+        return func(*args, **kwargs)
+
+
+@contextlib.contextmanager
+def on_meta() -> Iterator[None]:
+    """Networks built within the block have shapes and no values (torch's meta device)."""
+    with torch.device("meta"), _NoInitialisation():
+        yield
+
+
+def build_unet(config: Config) -> SDXLUNet:
+    """Build DiffSynth's Kolors UNet at the widths of a diffusers `UNet2DConditionModel` config.
+
+    Raises ValueError for a config that DiffSynth's blocks cannot express.
+    """
+    _require(config, _UNET_NEEDS, "UNet")
+    return _UNet(config)
+
+
+def build_vae_encoder(config: Config) -> SDXLVAEEncoder:
+    """Build DiffSynth's VAE encoder at the widths of an `AutoencoderKL` config; ValueError if it cannot be."""
+    _require(config, _VAE_NEEDS, "VAE")
+    return _VAEEncoder(config)
+
+
+def build_vae_decoder(config: Config) -> SDXLVAEDecoder:
+    """Build DiffSynth's VAE decoder at the widths of an `AutoencoderKL` config; ValueError if it cannot be."""
+    _require(config, _VAE_NEEDS, "VAE")
+    return _VAEDecoder(config)
+
+
+def build_text_encoder(config: Config) -> ChatGLMModel:
+    """Build DiffSynth's ChatGLM from its config, without the output layer, which conditioning never uses.
+
+    Normalisation weights start at one (the class leaves them uninitialised); all else has torch's initial values.
+    """
+    model = ChatGLMModel(ChatGLMConfig(**config), empty_init=False)
+    del model.output_layer
+    for module in model.modules():
+        if isinstance(module, RMSNorm):
+            torch.nn.init.ones_(module.weight)
+    return model
+
+
+def _require(config: Config, needs: Mapping[str, object], network: str) -> None:
+    for key, value in needs.items():
+        if config.get(key, value) != value:
+            raise ValueError(f"{network} config: {key} is {config[key]!r}, and only {value!r} can be built")
+
+
+def _two_layers(width_in: int, width_out: int) -> torch.nn.Sequential:
+    return torch.nn.Sequential(
+        torch.nn.Linear(width_in, width_out), torch.nn.SiLU(), torch.nn.Linear(width_out, width_out)
+    )
+
+
+def _levels(config: Config) -> list[dict[str, int]]:
+    """Width, number of heads and number of transformer layers of each level, from the finest; no attention: 0."""
+    widths = config["block_out_channels"]
+    # diffusers calls the number of heads `attention_head_dim` where `num_attention_heads` is absent.
+    heads = config.get("num_attention_heads") or config["attention_head_dim"]
+    heads = [heads] * len(widths) if isinstance(heads, int) else heads
+    layers = config["transformer_layers_per_block"]
+    layers = [layers] * len(widths) if isinstance(layers, int) else layers
+    kinds = config["down_block_types"]
+    return [
+        {"width": width, "heads": head, "layers": layer if kind == "CrossAttnDownBlock2D" else 0}
+        for width, head, layer, kind in zip(widths, heads, layers, kinds, strict=True)
+    ]
+
+
+def _attention(level: Mapping[str, int], config: Config) -> AttentionBlock:
+    width, heads = level["width"], level["heads"]
+    return AttentionBlock(heads, width // heads, width, level["layers"], config["cross_attention_dim"])
+
+
+def unet_blocks(config: Config) -> Iterator[Block]:
+    """The UNet's blocks in the order in which `SDXLUNet.forward` runs them."""
+    levels = _levels(config)
+    per_level = config["layers_per_block"]
+    time_width = 4 * levels[0]["width"]
+    skips = [levels[0]["width"]]  # widths of what PushBlock has stored, conv_in's output first
+    width = skips[0]
+    for i, level in enumerate(levels):
+        for j in range(per_level):
+            yield Block(ResnetBlock(width, level["width"], time_width), f"down_blocks.{i}.resnets.{j}")
+            width = level["width"]
+            if level["layers"]:
+                yield Block(_attention(level, config), f"down_blocks.{i}.attentions.{j}")
+            yield Block(PushBlock(), None)
+            skips.append(width)
+        if i + 1 < len(levels):
+            yield Block(DownSampler(width), f"down_blocks.{i}.downsamplers.0")
+            yield Block(PushBlock(), None)
+            skips.append(width)
+    yield Block(ResnetBlock(width, width, time_width), "mid_block.resnets.0")
+    yield Block(_attention(levels[-1], config), "mid_block.attentions.0")
+    yield Block(ResnetBlock(width, width, time_width), "mid_block.resnets.1")
+    for i, level in enumerate(reversed(levels)):
+        for j in range(per_level + 1):
+            yield Block(PopBlock(), None)
+            yield Block(ResnetBlock(width + skips.pop(), level["width"], time_width), f"up_blocks.{i}.resnets.{j}")
+            width = level["width"]
+            if level["layers"]:
+                yield Block(_attention(level, config), f"up_blocks.{i}.attentions.{j}")
+        if i + 1 < len(levels):
+            yield Block(UpSampler(width), f"up_blocks.{i}.upsamplers.0")
+
+
+def _vae_mid(width: int, side: str) -> Iterator[Block]:
+    yield Block(ResnetBlock(width, width, eps=1e-6), f"{side}.mid_block.resnets.0")
+    yield Block(VAEAttentionBlock(1, width, width, 1, eps=1e-6), f"{side}.mid_block.attentions.0")
+    yield Block(ResnetBlock(width, width, eps=1e-6), f"{side}.mid_block.resnets.1")
+
+
+def encoder_blocks(config: Config) -> Iterator[Block]:
+    """The VAE encoder's blocks in the order in which `SDVAEEncoder.forward` runs them."""
+    widths = config["block_out_channels"]
+    width = widths[0]
+    for i, level in enumerate(widths):
+        for j in range(config["layers_per_block"]):
+            yield Block(ResnetBlock(width, level, eps=1e-6), f"encoder.down_blocks.{i}.resnets.{j}")
+            width = level
+        if i + 1 < len(widths):
+            yield Block(DownSampler(width, padding=0, extra_padding=True), f"encoder.down_blocks.{i}.downsamplers.0")
+    yield from _vae_mid(width, "encoder")
+
+
+def decoder_blocks(config: Config) -> Iterator[Block]:
+    """The VAE decoder's blocks in the order in which `SDVAEDecoder.forward` runs them."""
+    widths = config["block_out_channels"]
+    width = widths[-1]
+    yield from _vae_mid(width, "decoder")
+    for i, level in enumerate(reversed(widths)):
+        for j in range(config["layers_per_block"] + 1):
+            yield Block(ResnetBlock(width, level, eps=1e-6), f"decoder.up_blocks.{i}.resnets.{j}")
+            width = level
+        if i + 1 < len(widths):
+            yield Block(UpSampler(width), f"decoder.up_blocks.{i}.upsamplers.0")

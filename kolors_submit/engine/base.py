@@ -1,0 +1,215 @@
+"""The networks of a base folder, built at the widths in its configs, every weight checked by name and shape."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from kolors_submit.engine import architecture, conversion, schedule
+from kolors_submit.engine.conversion import State
+from kolors_submit.errors import InputError
+
+if TYPE_CHECKING:
+    from diffsynth.models.kolors_text_encoder import ChatGLMModel
+    from diffsynth.models.sdxl_unet import SDXLUNet
+    from diffsynth.models.sdxl_vae_decoder import SDXLVAEDecoder
+    from diffsynth.models.sdxl_vae_encoder import SDXLVAEEncoder
+    from diffsynth.prompters import KolorsPrompter
+
+    from kolors_submit.weights import Base
+
+MAX_CONFIG_BYTES = 10_000_000
+
+Network = TypeVar("Network", bound=torch.nn.Module)
+Renamed = TypeVar("Renamed")
+
+# Files that hold a part's weights, the first that exists is read: as diffusers and transformers name them, then the
+# published ChatGLM's pickled shards.
+_NAMES = (
+    "{stem}.safetensors",
+    "{stem}.safetensors.index.json",
+    "{stem}.fp16.safetensors",
+    "{stem}.safetensors.index.fp16.json",
+    "{stem}.fp16.safetensors.index.json",
+    "pytorch_model.bin.index.json",
+    "pytorch_model.bin",
+)
+_STEMS = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model", "text_encoder": "model"}
+_NAMED_IN_ERRORS = 5
+
+
+def config(base: Base, part: str) -> dict[str, Any]:
+    """The config of a part (`unet`, `vae`, `text_encoder`, `scheduler`); raises InputError if it is no JSON object."""
+    path = base.folder / part / ("scheduler_config.json" if part == "scheduler" else "config.json")
+    return _read_json(path)
+
+
+def load_unet(base: Base, device: str, dtype: torch.dtype) -> SDXLUNet:
+    """The UNet in evaluation mode; raises InputError where configs or weights are not a Kolors UNet's."""
+    schedule.check(config(base, "scheduler"), f"{base.folder / 'scheduler'}")
+    settings = config(base, "unet")
+    network = _on_meta(base, "unet", lambda: architecture.build_unet(settings))
+    state = _read(base, "unet", device, dtype)
+    state = _renamed(base, "unet", lambda: conversion.unet_from_diffusers(state, settings))
+    return _fill(base, "unet", network, state)
+
+
+def load_vae_decoder(base: Base, device: str, dtype: torch.dtype) -> SDXLVAEDecoder:
+    """The VAE's decoder, in float32 unless its config says that half precision is safe; InputError as for the UNet."""
+    settings = config(base, "vae")
+    network = _on_meta(base, "vae", lambda: architecture.build_vae_decoder(settings))
+    state = _read(base, "vae", device, _vae_dtype(settings, dtype), lambda key: not _is_encoders(key))
+    _, decoder = _renamed(base, "vae", lambda: conversion.vae_from_diffusers(state, settings))
+    return _fill(base, "vae", network, decoder)
+
+
+def load_vae_encoder(base: Base, device: str, dtype: torch.dtype) -> SDXLVAEEncoder:
+    """The VAE's encoder, in float32 unless its config says that half precision is safe; InputError as for the UNet."""
+    settings = config(base, "vae")
+    network = _on_meta(base, "vae", lambda: architecture.build_vae_encoder(settings))
+    state = _read(base, "vae", device, _vae_dtype(settings, dtype), _is_encoders)
+    encoder, _ = _renamed(base, "vae", lambda: conversion.vae_from_diffusers(state, settings))
+    return _fill(base, "vae", network, encoder)
+
+
+def load_text_encoder(base: Base, device: str, dtype: torch.dtype) -> ChatGLMModel:
+    """ChatGLM without its output layer, which conditioning never uses; InputError as for the UNet."""
+    settings = config(base, "text_encoder")
+    network = _on_meta(base, "text_encoder", lambda: architecture.build_text_encoder(settings))
+    state = {
+        key.removeprefix("transformer."): value
+        for key, value in _read(base, "text_encoder", device, dtype, lambda key: "output_layer." not in key).items()
+    }
+    return _fill(base, "text_encoder", network, state)
+
+
+def load_prompter(base: Base) -> KolorsPrompter:
+    """DiffSynth's prompter with the base's own tokenizer; raises InputError where that cannot be read."""
+    from diffsynth.prompters import KolorsPrompter
+
+    folder = base.folder / "tokenizer"
+    try:
+        prompter = KolorsPrompter(tokenizer_path=str(folder))
+    except (OSError, ValueError, RuntimeError, AssertionError, TypeError) as error:
+        raise InputError(f"{folder} holds no ChatGLM tokenizer ({error}); fetch the base again") from error
+    if not prompter.tokenizer:  # transformers' way to say that sentencepiece could not read the model
+        raise InputError(f"{folder} holds no ChatGLM tokenizer; fetch the base again")
+    return prompter
+
+
+def _vae_dtype(settings: dict[str, Any], dtype: torch.dtype) -> torch.dtype:
+    """Kolors' own VAE overflows in float16 (black pictures); a VAE that does not says `force_upcast: false`."""
+    return dtype if settings.get("force_upcast", True) is False else torch.float32
+
+
+def _is_encoders(key: str) -> bool:
+    return key.startswith(("encoder.", "quant_conv."))
+
+
+def _on_meta(base: Base, part: str, build: Callable[[], Network]) -> Network:
+    try:
+        with architecture.on_meta():
+            return build()
+    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, ZeroDivisionError) as error:
+        raise InputError(f"{base.folder / part}/config.json describes no network of Kolors' kind: {error}") from error
+
+
+def _renamed(base: Base, part: str, rename: Callable[[], Renamed]) -> Renamed:
+    try:
+        return rename()
+    except KeyError as error:
+        message = f"{base.folder / part}: {error.args[0]}; config and weights belong to different models"
+        raise InputError(message) from error
+
+
+def _fill(base: Base, part: str, network: Network, state: State) -> Network:
+    """Put the weights into a network that lies on the meta device, after a check of every key."""
+    wanted = {key: value.shape for key, value in network.state_dict().items()}
+    problems = [f"{key} is missing" for key in wanted.keys() - state.keys()]
+    problems += [f"{key} is unexpected" for key in state.keys() - wanted.keys()]
+    problems += [
+        f"{key} has shape {list(state[key].shape)} instead of {list(shape)}"
+        for key, shape in wanted.items()
+        if key in state and state[key].shape != shape
+    ]
+    if problems:
+        problems.sort()
+        more = f" and {len(problems) - _NAMED_IN_ERRORS} more" if len(problems) > _NAMED_IN_ERRORS else ""
+        what = "; ".join(problems[:_NAMED_IN_ERRORS])
+        raise InputError(f"{base.folder / part}: {what}{more}; the weights do not fit the config, fetch the base again")
+    network.load_state_dict(state, assign=True)
+    return network.eval().requires_grad_(False)
+
+
+def _read(
+    base: Base, part: str, device: str, dtype: torch.dtype, wanted: Callable[[str], bool] = lambda key: True
+) -> State:
+    """The wanted weights of a part under the names in its files, straight on the device and in the dtype."""
+    folder = base.folder / part
+    state: State = {}
+    for path in _weight_files(folder, _STEMS[part]):
+        for key, value in _tensors(path, device, wanted):
+            state[key] = value.to(device=device, dtype=dtype) if value.is_floating_point() else value.to(device)
+    return state
+
+
+def _weight_files(folder: Path, stem: str) -> list[Path]:
+    """The files that hold a part's weights; raises InputError where there are none or an index names one elsewhere."""
+    for name in _NAMES:
+        path = folder / name.format(stem=stem)
+        if not path.exists():
+            continue
+        if path.suffix != ".json":
+            return [path]
+        shards = _read_json(path).get("weight_map")
+        if not isinstance(shards, dict) or not shards:
+            raise InputError(f"{path} lists no weights; fetch the base again")
+        names = sorted(set(map(str, shards.values())))
+        foreign = [shard for shard in names if Path(shard).name != shard]
+        if foreign:
+            raise InputError(f"{path} names a file outside its folder: {foreign[0]}")
+        return [folder / shard for shard in names]
+    raise InputError(f"{folder} has no weights, such as {_NAMES[0].format(stem=stem)}; fetch the base again")
+
+
+def _tensors(path: Path, device: str, wanted: Callable[[str], bool]) -> Iterator[tuple[str, torch.Tensor]]:
+    """Names and weights of one file; a pickle is read with torch's closed list of types only."""
+    try:
+        if path.suffix == ".safetensors":
+            with safe_open(path, framework="pt", device=device) as file:
+                yield from ((key, file.get_tensor(key)) for key in file.keys() if wanted(key))  # noqa: SIM118
+            return
+        yield from ((key, value) for key, value in _unpickled(path).items() if wanted(key))
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path} cannot be read ({error}); fetch the base again") from error
+
+
+def _unpickled(path: Path) -> State:
+    import pickle
+    import zipfile
+
+    try:
+        # Only the zip format can be mapped into memory; older pickles are read whole.
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        raise InputError(f"{path} is no plain file of weights, or was cut short; fetch the base again") from error
+    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise InputError(f"{path} holds more than weights; it is not loaded")
+    return state
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        if path.stat().st_size > MAX_CONFIG_BYTES:
+            raise InputError(f"{path} is larger than a config can be")
+        value = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read as JSON ({error}); fetch the base again") from error
+    if not isinstance(value, dict):
+        raise InputError(f"{path} is no JSON object; fetch the base again")
+    return value

@@ -1,0 +1,59 @@
+"""The contest's aesthetic score: simple-aesthetics-predictor's linear head on CLIP, one picture at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image
+
+from kolors_submit.errors import InputError
+from kolors_submit.run import digest
+from kolors_submit.weights import choose_files
+from kolors_submit.weights.digests import digests_of
+
+if TYPE_CHECKING:
+    from aesthetics_predictor import AestheticsPredictorV2Linear
+
+
+def predictor_digest(folder: Path) -> str:
+    """One SHA-256 for a predictor: over the digests of its settings and weights."""
+    found = (path for path in folder.rglob("*") if path.is_file())
+    return digest(digests_of(folder, choose_files(path.relative_to(folder).as_posix() for path in found)))
+
+
+def score_pictures(folder: Path, pictures: Sequence[Path], device: str = "cpu") -> Iterator[float]:
+    """The aesthetic score (about 0 to 10) of each picture, by the predictor in `folder`, in float32.
+
+    This is the procedure of the contest's scorer: CLIPProcessor and AestheticsPredictorV2Linear on one RGB picture at
+    a time, the logit as it comes. Raises InputError where the folder holds no such predictor.
+    """
+    import torch
+
+    model, processor = _load(folder, device)
+    for path in pictures:
+        with Image.open(path) as picture, torch.no_grad():
+            inputs = processor(images=picture.convert("RGB"), return_tensors="pt").to(device)
+            yield float(model(**inputs).logits.squeeze())
+
+
+def _load(folder: Path, device: str) -> tuple[AestheticsPredictorV2Linear, Any]:
+    """The model and its processor; a missing weight is an error, not a random number."""
+    import torch
+    from aesthetics_predictor import AestheticsPredictorV2Linear
+    from transformers import CLIPProcessor
+
+    try:
+        model, loading = AestheticsPredictorV2Linear.from_pretrained(
+            folder, local_files_only=True, output_loading_info=True, dtype=torch.float32
+        )
+        processor = CLIPProcessor.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, RuntimeError, TypeError) as error:
+        raise InputError(f"{folder} holds no AestheticsPredictorV2Linear with its CLIP processor: {error}") from error
+    if loading["missing_keys"] or loading["mismatched_keys"]:
+        lacking = [*loading["missing_keys"], *loading["mismatched_keys"]]
+        raise InputError(
+            f"{folder} is no AestheticsPredictorV2Linear: {len(lacking)} weights missing, first {lacking[0]}"
+        )
+    return model.eval().to(device), processor

@@ -1,0 +1,151 @@
+"""Writes the base folder: half-precision safetensors in diffusers' layout, configs, tokenizer, digests, model card."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from kolors_submit.engine.conversion import unet_to_diffusers, vae_to_diffusers
+from kolors_submit.picturebook.pretrain import predictor, settings
+from kolors_submit.picturebook.pretrain.dataset import CAPTIONS, open_set
+from kolors_submit.picturebook.pretrain.loop import Run, Training, device
+from kolors_submit.picturebook.pretrain.sampling import Base
+from kolors_submit.picturebook.pretrain.text import tokenizer_folder
+
+BUDGET_MB = 40.0
+SHARD_BYTES = 14 * 2**20
+
+MODEL_INDEX: dict[str, Any] = {
+    "_class_name": "KolorsPipeline",
+    "_diffusers_version": "0.39.0",
+    "feature_extractor": [None, None],
+    "force_zeros_for_empty_prompt": False,
+    "image_encoder": [None, None],
+    "scheduler": ["diffusers", "EulerDiscreteScheduler"],
+    "text_encoder": ["kolors", "ChatGLMModel"],
+    "tokenizer": ["kolors", "ChatGLMTokenizer"],
+    "unet": ["diffusers", "UNet2DConditionModel"],
+    "vae": ["diffusers", "AutoencoderKL"],
+}
+
+
+def export(run: Run, base: Base) -> Path:
+    """Write `base/` under the run's folder; ValueError if it is larger than the package may hold."""
+    folder, unet, vae = run.out / "base", run.sizes.unet, run.sizes.vae
+    shutil.rmtree(folder, ignore_errors=True)
+    for part in ("unet", "vae", "text_encoder", "tokenizer", "scheduler"):
+        (folder / part).mkdir(parents=True)
+    _json(folder / "model_index.json", MODEL_INDEX)
+    _json(folder / "scheduler" / "scheduler_config.json", settings.SCHEDULER)
+    _json(folder / "unet" / "config.json", unet)
+    _json(folder / "text_encoder" / "config.json", run.sizes.text)
+    _json(folder / "vae" / "config.json", {**vae, "scaling_factor": base.encoder.scaling_factor})
+    _weights(folder / "unet", "diffusion_pytorch_model", unet_to_diffusers(base.unet.state_dict(), unet))
+    encoder, decoder = base.encoder.state_dict(), base.decoder.state_dict()
+    _weights(folder / "vae", "diffusion_pytorch_model", vae_to_diffusers(encoder, decoder, vae))
+    _weights(folder / "text_encoder", "model", base.text_encoder.model.state_dict())
+    for name in ("tokenizer.model", "tokenizer_config.json"):
+        shutil.copy(Path(tokenizer_folder()) / name, folder / "tokenizer" / name)
+    _predictor(run, folder / "predictor")
+    _card(run, base, folder)
+    return _finish(folder)
+
+
+def _predictor(run: Run, folder: Path) -> None:
+    training = Training("predictor", predictor.Scorer(predictor.build(run.sizes.predictor)), run, device())
+    if training.step == 0:
+        raise ValueError(f"{training.path} is not there: run `pretrain predictor` first")
+    predictor.save(training.use_average().model.cpu(), folder)
+
+
+CARD = """# The picture-book base
+
+A small text-to-image model of Kolors' architecture, trained from nothing on pictures that code draws
+(`kolors_submit/picturebook`). It exists so that the whole tool runs on a laptop: it draws people, animals and places
+of one picture-book world at 256x256, from Chinese or English prompts, and nothing else.
+
+It is not Kolors, shares no weights with it, has seen no photograph and no picture by an artist, and knows no word
+outside the grammar's. A submission made on it is a demonstration. Its aesthetics predictor has learnt a stated quality
+function (`pretrain/damage.py`) and not people's taste; its scores are not the official ones.
+
+| Part | Parameters | Training |
+|---|---|---|
+{rows}
+
+UNet and text encoder saw {plain} plain pictures with {captions} captions each, VAE and predictor {mix} pictures of all
+styles. A tenth of the combinations of hair colour, clothes colour, place and animal was held out of all of it
+(`grammar.held_out`). Tokenizer: ChatGLM's own, as the diffsynth package ships it. Weights: half precision, averaged
+over training. Seed {seed}. What it can do, in figures: `bench/results/picturebook.json`.
+"""
+
+
+def _card(run: Run, base: Base, folder: Path) -> None:
+    """Say what the networks are, from the checkpoints that they come from."""
+    parts = {
+        "VAE": ("vae", [base.encoder, base.decoder]),
+        "UNet": ("unet", [base.unet]),
+        "Text encoder": ("unet", [base.text_encoder]),
+    }
+    rows = []
+    for name, (checkpoint, networks) in parts.items():
+        size = sum(value.numel() for network in networks for value in network.parameters())
+        rows.append(f"| {name} | {size:,} | {_steps(run, checkpoint):,} steps |")
+    rows.append(f"| Predictor | see its config | {_steps(run, 'predictor'):,} steps |")
+    plain, mix = (open_set(run.out, name).count for name in ("plain", "mix"))
+    said = {"plain": f"{plain:,}", "mix": f"{mix:,}", "captions": CAPTIONS, "seed": run.seed}
+    (folder / "README.md").write_text(CARD.format(rows="\n".join(rows), **said), encoding="utf-8")
+
+
+def _steps(run: Run, name: str) -> int:
+    return int(torch.load(run.out / f"{name}.ckpt", weights_only=True, map_location="cpu")["step"])
+
+
+def _finish(folder: Path) -> Path:
+    """Record every file's digest and check the size."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    digests = {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    _json(folder / "digests.json", {"format": 1, "sha256": digests})
+    size = sum(path.stat().st_size for path in files) / 1e6
+    print(f"export: {len(files)} files, {size:.1f} MB in {folder}", flush=True)
+    if size > BUDGET_MB:
+        raise ValueError(f"{folder} has {size:.1f} MB, and the package holds {BUDGET_MB:.0f}")
+    return folder
+
+
+def _weights(folder: Path, stem: str, state: dict[str, torch.Tensor]) -> None:
+    """One safetensors file, or shards with an index, as diffusers and transformers name them."""
+    from safetensors.torch import save_file
+
+    # contiguous() alone keeps channels_last strides, which safetensors refuses.
+    half = {
+        name: value.detach().half().cpu().contiguous(memory_format=torch.contiguous_format)
+        for name, value in sorted(state.items())
+    }
+    shards: list[dict[str, torch.Tensor]] = [{}]
+    for name, value in half.items():
+        if sum(_bytes(one) for one in shards[-1].values()) + _bytes(value) > SHARD_BYTES:
+            shards.append({})
+        shards[-1][name] = value
+    if len(shards) == 1:
+        save_file(shards[0], folder / f"{stem}.safetensors", {"format": "pt"})
+        return
+    where = {}
+    for i, shard in enumerate(shards, 1):
+        file = f"{stem}-{i:05}-of-{len(shards):05}.safetensors"
+        save_file(shard, folder / file, {"format": "pt"})
+        where |= dict.fromkeys(shard, file)
+    total = sum(_bytes(value) for value in half.values())
+    _json(folder / f"{stem}.safetensors.index.json", {"metadata": {"total_size": total}, "weight_map": where})
+
+
+def _bytes(value: torch.Tensor) -> int:
+    return value.numel() * value.element_size()
+
+
+def _json(path: Path, value: dict[str, Any]) -> None:
+    path.write_text(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")

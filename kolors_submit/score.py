@@ -1,0 +1,148 @@
+"""The score stage: the aesthetic score of every panel, their mean, and the gate that the mean has to pass."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from PIL import Image
+
+from kolors_submit import weights
+from kolors_submit.errors import InputError, RuleError
+from kolors_submit.metrics.predictor import predictor_digest, score_pictures
+from kolors_submit.report import Reporter
+from kolors_submit.run import Job, digest, file_digest, read_json, write_json
+
+NAME, FORMAT = "score", 1
+MAX_PIXELS = 100_000_000
+DECIMALS = 6
+"""Scores are kept to this many decimals; the predictor itself is good to fewer."""
+
+
+def score(job: Job) -> bool:
+    """Score the rendered panels, write scores.json, and hold the mean to the story's threshold.
+
+    True if anything was computed. Raises RuleError below the threshold (scores.json is written all the same, and the
+    next call says so again from the record), InputError where a panel is not rendered, OutsideError where there is no
+    predictor.
+    """
+    name, folder = weights.find_predictor(job.base)
+    panels = _panels(job)
+    predictor = {"name": name, "digest": _digest(job.base, folder)}
+    inputs = {
+        "panels": {path.name: file_digest(path) for path in panels},
+        "predictor": predictor,
+        "threshold": job.story.gate.threshold,
+    }
+    stage = job.run.stage(NAME, FORMAT)
+    done = stage.is_done(inputs)
+    if not done:
+        job.report.stage(NAME, ", ".join(stage.changes(inputs)))
+        start = time.monotonic()
+        values = _measure(folder, panels, job.report, job.device)
+        write_json(job.run.scores, _summary(predictor, panels, values, job.story.gate.threshold))
+        stage.finish(inputs, [job.run.scores], time.monotonic() - start)
+    scores = read_json(job.run.scores)
+    said = f"mean {scores['mean']:.3f}, minimum {scores['minimum']:.3f} by {name}"
+    job.report.stage(NAME, f"nothing to do ({said})" if done else said, done=True)
+    _gate(scores, job.report)
+    return not done
+
+
+def score_folder(folder: Path, predictor: tuple[str, Path], report: Reporter, device: str = "cpu") -> dict[str, Any]:
+    """Score every picture that lies in a folder, as the contest does, naming and leaving out what is no picture.
+
+    The result is scores.json's value without a threshold. Raises InputError where there is no picture.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder} is no folder; name one with pictures in it")
+    pictures: list[Path] = []
+    others: list[Path] = []
+    for path in sorted(folder.iterdir()):
+        (pictures if _is_picture(path) else others).append(path)
+    if others:
+        report.note(f"left out, no pictures: {', '.join(path.name for path in others)}")
+    if not pictures:
+        raise InputError(f"{folder} holds no picture that can be read")
+    name, where = predictor
+    values = _measure(where, pictures, report, device)
+    return _summary({"name": name, "digest": predictor_digest(where)}, pictures, values, None)
+
+
+def _panels(job: Job) -> list[Path]:
+    paths = [job.run.panel(number) for number in range(1, len(job.story.panels) + 1)]
+    missing = [path.name for path in paths if not path.is_file()]
+    if missing:
+        raise InputError(f"{job.run.render} lacks {', '.join(missing)}; run `kolors-submit render` first")
+    return paths
+
+
+def _digest(base: weights.Base, folder: Path) -> str:
+    """The predictor's digest; for a base's own one without reading its files again."""
+    if folder != base.predictor:
+        return predictor_digest(folder)
+    own = {key: sha for key, sha in base.digests.items() if key.startswith("predictor/")}
+    return digest({key.removeprefix("predictor/"): sha for key, sha in own.items()})
+
+
+def _measure(folder: Path, pictures: Sequence[Path], report: Reporter, device: str) -> list[float]:
+    values: list[float] = []
+    with report.progress(NAME, len(pictures)) as advance:
+        for value in score_pictures(folder, pictures, device):
+            if not math.isfinite(value):
+                raise InputError(
+                    f"the predictor in {folder} gives {value} for {pictures[len(values)]}; its weights are damaged"
+                )
+            values.append(round(value, DECIMALS))
+            advance(1, f"{value:.3f}")
+    return values
+
+
+def _summary(
+    predictor: dict[str, str], pictures: Sequence[Path], values: Sequence[float], threshold: float | None
+) -> dict[str, Any]:
+    """The value of scores.json; the mean is over every picture, as the contest's is."""
+    mean = round(fmean(values), DECIMALS)
+    return {
+        "format": FORMAT,
+        "predictor": predictor,
+        "threshold": threshold,
+        "mean": mean,
+        "minimum": min(values),
+        "passed": None if threshold is None else mean >= threshold,
+        "panels": [
+            {"number": number, "file": path.name, "score": value}
+            for number, (path, value) in enumerate(zip(pictures, values, strict=True), start=1)
+        ],
+    }
+
+
+def _gate(scores: dict[str, Any], report: Reporter) -> None:
+    """Raises RuleError where the mean is below the threshold, naming the panels that pull it down."""
+    if scores["passed"]:
+        return
+    threshold = scores["threshold"]
+    rows = [(panel["file"], panel["score"], panel["score"] - threshold) for panel in scores["panels"]]
+    report.table(f"scores by {scores['predictor']['name']}", ("panel", "score", "above the threshold"), rows)
+    low = sorted((panel for panel in scores["panels"] if panel["score"] < threshold), key=lambda panel: panel["score"])
+    named = ", ".join(f"{panel['number']} ({panel['score']:.3f})" for panel in low)
+    raise RuleError(
+        f"the mean score {scores['mean']:.3f} is below the threshold {threshold:g}; pulled down by panel {named}. "
+        "Try other seeds or prompts for these, or train longer"
+    )
+
+
+def _is_picture(path: Path) -> bool:
+    """Whether Pillow can read the file whole, within a bound on its size."""
+    try:
+        with Image.open(path) as picture:
+            if picture.width * picture.height > MAX_PIXELS:
+                return False
+            picture.load()
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return False
+    return True

@@ -1,0 +1,152 @@
+"""All stages in order, in one process that holds the run folder, and one stage by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kolors_submit.device import find_device
+from kolors_submit.errors import InputError
+from kolors_submit.run import Job, Run, read_json, run_folder
+from kolors_submit.story import load_story
+from kolors_submit.weights import find_base
+from kolors_submit.weights.known import KOLORS
+
+if TYPE_CHECKING:
+    from kolors_submit.report import Reporter
+    from kolors_submit.weights.download import Ask
+
+
+@dataclass(frozen=True)
+class Place:
+    """Which story, on which base, in which run folder: what the command line gives every stage."""
+
+    story: Path
+    base: str = "auto"
+    runs: Path = Path("runs")
+    settings: tuple[str, ...] = ()
+    name: str | None = None
+    device: str = "auto"
+    yes: bool = False
+
+
+def open_job(place: Place, report: Reporter, ask: Ask | None = None) -> Job:
+    """Check the story, find base and device, and resolve the story for that base.
+
+    Raises StoryError with every problem, before any download; InputError and OutsideError as `find_base`.
+    """
+    if place.settings and not place.name:
+        report.note("--set without --name changes this story's usual run folder; --name r32 would keep both")
+    if place.name is not None and not _is_plain(place.name):
+        raise InputError(f"--name {place.name}: use letters, digits, dots, dashes and underscores")
+    load_story(place.story, settings=place.settings)
+    base = find_base(place.base, report, place.device, ask, place.yes)
+    story = load_story(place.story, base.name, place.settings)
+    run = run_folder(place.runs, place.story, base.name, place.name)
+    return Job(story, base, run, find_device(place.device), report)
+
+
+def submission(job: Job) -> dict[str, Any]:
+    """Run every stage that has something to do, then check the bundle; returns the figures of the summary.
+
+    Raises what a stage raises: RuleError where the gate or the check fails.
+    """
+    with job.run.hold("submission"):
+        for stage in STAGES.values():
+            stage(job)
+        check(job)
+    figures = summary(job.run)
+    _say_summary(job, figures)
+    return figures
+
+
+def run_stage(job: Job, name: str) -> bool:
+    """One stage by itself; raises InputError where an earlier one has not been run. True if anything was done."""
+    earlier = list(STAGES)[: list(STAGES).index(name)]
+    with job.run.hold(name):
+        for before in earlier:
+            if not job.run.stage(before).path.is_file():
+                raise InputError(
+                    f"{job.run.folder} has no finished {before} stage; run `kolors-submit {before}` first, "
+                    "or `kolors-submit submission` for everything"
+                )
+        return STAGES[name](job)
+
+
+def check(job: Job) -> None:
+    """Hold the bundle of a job to every rule; raises RuleError with the findings."""
+    from kolors_submit.bundle.check import check_bundle
+
+    check_bundle(job.run.bundle, job.report)
+
+
+def summary(run: Run) -> dict[str, Any]:
+    """Score and the seconds each stage took when it last ran: the `metrics` of --json."""
+    figures: dict[str, Any] = {}
+    scores = read_json(run.scores)
+    if isinstance(scores, dict):
+        figures |= {key: scores.get(key) for key in ("mean", "minimum", "threshold", "passed", "predictor")}
+    figures["seconds"] = {name: run.stage(name).seconds() for name in STAGES}
+    return figures
+
+
+def _say_summary(job: Job, figures: dict[str, Any]) -> None:
+    """The last lines: what was made, and what to do next."""
+    say = job.report.stage
+    say("story", f"{job.story.title}, on {job.base.name} ({job.base.digest[:12]})")
+    if "mean" in figures:
+        by = (figures["predictor"] or {}).get("name", "?")
+        say("score", f"{figures['mean']:.3f} by {by}; the gate is {figures['threshold']:g}")
+    say("time", ", ".join(f"{name} {value:.0f} s" for name, value in figures["seconds"].items() if value is not None))
+    say("bundle", str(job.run.bundle))
+    page = job.run.bundle / "index.html"
+    if job.base.name == KOLORS:
+        say("next", f"open {page} and look at the panels, then publish the bundle")
+    else:
+        say("next", f"open {page}; this is a demonstration, a contest entry is made on a GPU with --base kolors")
+
+
+def _is_plain(name: str) -> bool:
+    return bool(name) and name[0].isalnum() and all(char.isalnum() or char in "._-" for char in name)
+
+
+def _data(job: Job) -> bool:
+    from kolors_submit.data import prepare
+
+    return prepare(job)
+
+
+def _train(job: Job) -> bool:
+    from kolors_submit.train import train
+
+    return train(job)
+
+
+def _render(job: Job) -> bool:
+    from kolors_submit.render import render
+
+    return render(job)
+
+
+def _score(job: Job) -> bool:
+    from kolors_submit.score import score
+
+    return score(job)
+
+
+def _bundle(job: Job) -> bool:
+    from kolors_submit.bundle.pack import pack
+
+    return pack(job)
+
+
+STAGES: dict[str, Callable[[Job], bool]] = {
+    "data": _data,
+    "train": _train,
+    "render": _render,
+    "score": _score,
+    "bundle": _bundle,
+}
+"""In the order in which they run; each is imported when it is called."""

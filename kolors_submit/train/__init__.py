@@ -1,0 +1,65 @@
+"""The train stage: prepared pictures to a LoRA.
+
+plan        what the machine makes of the settings: precision, memory, disk, learning rate
+batches     which picture when, with which noise: a function of seed and step
+cache       text embeddings and latents, computed once
+module      the training step
+checkpoint  what a killed run goes on from
+loop        Lightning's Trainer: progress, logs, checkpoints, a clean stop
+stage       the order of it all, and the files written
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kolors_submit.data.dataset import Picture
+    from kolors_submit.run import Job
+
+FORMAT = 1
+NOT_IN_THE_RESULT = frozenset({"save_every", "keep", "sample_every", "sample_panel", "log"})
+"""Settings that change no byte of the LoRA."""
+
+
+def train(job: Job) -> bool:
+    """Train the LoRA; returns False where nothing had to be done.
+
+    A killed run goes on from its last checkpoint and ends with the bytes of an unbroken one. Raises InputError for bad
+    settings or a loss that is not finite, Interrupted on Ctrl-C or SIGTERM, OutsideError on a full disk.
+    """
+    from kolors_submit.data.dataset import read_prepared
+
+    pictures = read_prepared(job.run.data)
+    inputs = stage_inputs(job, pictures)
+    stage = job.run.stage("train", FORMAT)
+    if stage.is_done(inputs):
+        job.report.stage("train", "nothing to do", done=True)
+        return False
+    job.report.stage("train", "; ".join(stage.changes(inputs)[:3]))
+    from kolors_submit.train.stage import run_training
+
+    started = time.monotonic()
+    outputs = run_training(job, pictures, stage.fingerprint(inputs))
+    stage.finish(inputs, outputs, time.monotonic() - started)
+    return True
+
+
+def stage_inputs(job: Job, pictures: Sequence[Picture]) -> dict[str, Any]:
+    """All that the LoRA depends on, as JSON values."""
+    return {
+        "settings": job.story.train.model_dump(mode="json", exclude=set(NOT_IN_THE_RESULT)),
+        "base": job.base.digest,
+        "pictures": {picture.path.name: _values(picture) for picture in pictures},
+    }
+
+
+def _values(picture: Picture) -> dict[str, Any]:
+    """All of a prepared picture but where it lies."""
+    return {name: value for name, value in dataclasses.asdict(picture).items() if name != "path"}
+
+
+__all__ = ["train"]

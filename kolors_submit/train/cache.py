@@ -1,0 +1,165 @@
+"""Text embeddings and latents, computed once and kept in the run's cache, so that only the UNet is in memory later."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+
+from kolors_submit.data.dataset import Picture
+from kolors_submit.engine import base as bases
+from kolors_submit.engine.conditioning import Conditioning, add_time_id, encode_cached
+from kolors_submit.engine.memory import THREADS, compute_all, compute_for, release
+from kolors_submit.errors import InputError
+from kolors_submit.run import Job, digest, write_bytes
+from kolors_submit.train.batches import Shape
+
+if TYPE_CHECKING:
+    from diffsynth.models.sdxl_vae_encoder import SDXLVAEEncoder
+
+    from kolors_submit.weights import Base
+
+PIXELS_PER_LATENT = 8
+LATENT_MULTIPLE = 4
+"""The UNet halves a latent twice."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """One picture as the training loop reads it; the second of each pair is for its mirror image."""
+
+    latents: tuple[torch.Tensor, ...]
+    """float32 [4, height / 8, width / 8]."""
+    time_ids: tuple[torch.Tensor, torch.Tensor]
+    """float32 [6]."""
+    conditioning: Conditioning
+
+    @property
+    def shape(self) -> Shape:
+        """Height and width of the latent."""
+        return (self.latents[0].shape[1], self.latents[0].shape[2])
+
+
+def build_examples(job: Job, pictures: Sequence[Picture]) -> list[Example]:
+    """All pictures' latents and embeddings; text encoder and VAE are loaded only for what is not cached, then freed."""
+    check_sizes(pictures)
+    captions = [picture.caption for picture in pictures]
+    conditionings = text_conditionings(job, captions)
+    latents = _latents(job, pictures)
+    return [
+        Example(latents[i], (time_id(picture, False), time_id(picture, True)), conditionings[i])
+        for i, picture in enumerate(pictures)
+    ]
+
+
+def text_conditionings(job: Job, texts: Sequence[str]) -> list[Conditioning]:
+    """Embeddings as rendering computes them, so that both stages share the cached files."""
+    return encode_cached(job.base, texts, job.device, compute_for(job.device).torch_dtype, job.run.cache / "text")
+
+
+def check_sizes(pictures: Sequence[Picture]) -> None:
+    """Raise InputError for a picture whose latent the UNet cannot halve twice."""
+    multiple = PIXELS_PER_LATENT * LATENT_MULTIPLE
+    for picture in pictures:
+        if picture.width % multiple or picture.height % multiple:
+            raise InputError(
+                f"{picture.path.name} is {picture.width}x{picture.height} pixels; both sides must be multiples of "
+                f"{multiple}: choose another dataset.size"
+            )
+
+
+def time_id(picture: Picture, flipped: bool) -> torch.Tensor:
+    """SDXL's micro-conditioning of a prepared picture, float32 [6].
+
+    The crop's corner is counted in pixels of the resized picture (Podell et al. 2023, section 2.2); in a mirror image
+    the right edge is the left one.
+    """
+    scale_x = picture.width / (picture.crop_right - picture.crop_left)
+    scale_y = picture.height / (picture.crop_bottom - picture.crop_top)
+    left = picture.original_width - picture.crop_right if flipped else picture.crop_left
+    return add_time_id(
+        picture.original_height,
+        picture.original_width,
+        round(picture.crop_top * scale_y),
+        round(left * scale_x),
+        picture.height,
+        picture.width,
+    )
+
+
+def _latents(job: Job, pictures: Sequence[Picture]) -> list[tuple[torch.Tensor, ...]]:
+    """Each picture's latents: as it is, and mirrored where the story says so."""
+    folder = job.run.cache / "latents"
+    flips = (False, True) if job.story.train.flip else (False,)
+    paths = {
+        (picture.sha256, flip): folder / f"{_key(job.base, picture, flip, job.device)}.safetensors"
+        for picture in pictures
+        for flip in flips
+    }
+    missing = [picture for picture in pictures if any(_read(paths[picture.sha256, flip]) is None for flip in flips)]
+    if missing:
+        _encode(job, missing, flips, paths)
+        release(job.device)
+    found: list[tuple[torch.Tensor, ...]] = []
+    for picture in pictures:
+        found.append(tuple(load_file(paths[picture.sha256, flip])["latent"] for flip in flips))
+    return found
+
+
+def _encode(
+    job: Job,
+    pictures: Sequence[Picture],
+    flips: tuple[bool, ...],
+    paths: dict[tuple[str, bool], Path],
+) -> None:
+    encoder = bases.load_vae_encoder(job.base, job.device, torch.float32)
+
+    def encode(picture: Picture, go_on: Callable[[], None]) -> None:
+        pixels = _pixels(picture.path)
+        for flip in flips:
+            go_on()
+            latent = _encode_one(encoder, pixels.flip(-1) if flip else pixels, job.device)
+            write_bytes(paths[picture.sha256, flip], save({"latent": latent}))
+        advance(1)
+
+    with job.report.progress("latents", len(pictures)) as advance:
+        compute_all(job.device, encode, list({picture.sha256: picture for picture in pictures}.values()))
+
+
+def _encode_one(encoder: SDXLVAEEncoder, pixels: torch.Tensor, device: str) -> torch.Tensor:
+    """One picture [3, H, W] to its latent's mean, float32 [4, H / 8, W / 8]; alone, so that none changes another."""
+    with torch.no_grad():  # each thread has its own gradient mode
+        latent: torch.Tensor = encoder(pixels[None].contiguous().to(device))[0]
+    return latent.float().cpu().contiguous()
+
+
+def _pixels(path: Path) -> torch.Tensor:
+    """A picture's pixels from -1 to 1, float32 [3, H, W], as DiffSynth's preprocessing has them."""
+    import numpy as np
+    from PIL import Image
+
+    with Image.open(path) as image:
+        values = np.array(image.convert("RGB"), dtype=np.float32)
+    return torch.from_numpy(values * (2 / 255) - 1).permute(2, 0, 1)
+
+
+def _key(base: Base, picture: Picture, flip: bool, device: str) -> str:
+    """What a latent depends on: the prepared pixels (and so the crop), the flip, the VAE and the arithmetic."""
+    vae = {name: sha for name, sha in base.digests.items() if name.startswith("vae/")}
+    used = [device, THREADS if device == "cpu" else None]
+    return digest({"format": 1, "picture": picture.sha256, "flip": flip, "vae": vae, "compute": used})
+
+
+def _read(path: Path) -> torch.Tensor | None:
+    """A cached latent, or None where there is none or its file was damaged."""
+    if not path.is_file():
+        return None
+    try:
+        return load_file(path)["latent"]
+    except (OSError, KeyError, SafetensorError):
+        return None

@@ -1,0 +1,74 @@
+"""Checkpoints: what a killed run needs to go on with the same bytes, and nothing of the base."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from kolors_submit.run import write_bytes
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The state after a number of optimizer steps."""
+
+    step: int
+    lora: dict[str, torch.Tensor]
+    """The trained parameters under their names in the UNet."""
+    optimizer: dict[str, Any]
+    scaler: dict[str, Any] | None
+    """Of float16's gradient scaling, where it is used."""
+    losses: torch.Tensor
+    """[step], float32."""
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """The checkpoints of one training run, told from other runs' by the fingerprint of everything it depends on."""
+
+    root: Path
+    fingerprint: str
+
+    @property
+    def folder(self) -> Path:
+        """Where this run's checkpoints are."""
+        return self.root / self.fingerprint[:16]
+
+    def path(self, step: int) -> Path:
+        """The file of a step."""
+        return self.folder / f"step-{step:07d}.ckpt"
+
+    def save(self, checkpoint: Checkpoint, keep: int) -> Path:
+        """Write a checkpoint whole or not at all, then delete all but the newest `keep`."""
+        buffer = io.BytesIO()  # torch.save reports a full disk as a RuntimeError without a reason
+        torch.save({"fingerprint": self.fingerprint, **vars(checkpoint)}, buffer)
+        path = write_bytes(self.path(checkpoint.step), buffer.getvalue())
+        for old in self.files()[:-keep]:
+            old.unlink()
+        return path
+
+    def files(self) -> list[Path]:
+        """From the oldest to the newest."""
+        return sorted(self.folder.glob("step-*.ckpt"))
+
+    def latest(self) -> Checkpoint | None:
+        """The newest checkpoint of this run that can be read, on the CPU."""
+        for path in reversed(self.files()):
+            checkpoint = self._read(path)
+            if checkpoint is not None:
+                return checkpoint
+        return None
+
+    def _read(self, path: Path) -> Checkpoint | None:
+        try:
+            values = torch.load(path, map_location="cpu", weights_only=True)
+            if values.pop("fingerprint") != self.fingerprint:
+                return None
+            return Checkpoint(**values)
+        except (OSError, RuntimeError, EOFError, KeyError, TypeError, AttributeError, pickle.UnpicklingError):
+            return None  # damaged from outside: an older one, or the start, gives the same result

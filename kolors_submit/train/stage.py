@@ -1,0 +1,149 @@
+"""What the train stage does, in its order: forecast, caches, UNet with LoRA, training, the files."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import torch
+
+from kolors_submit.data.dataset import Picture
+from kolors_submit.engine import base as bases
+from kolors_submit.engine import lora as loras
+from kolors_submit.engine import lora_files
+from kolors_submit.engine.memory import release
+from kolors_submit.engine.sampler import PIXELS_PER_LATENT, Task, check_size
+from kolors_submit.errors import InputError
+from kolors_submit.run import Job, keep_only, write_json, write_text
+from kolors_submit.story import MAX_TOKENS, Train, panel_prompt
+from kolors_submit.train import FORMAT, NOT_IN_THE_RESULT
+from kolors_submit.train.cache import build_examples, text_conditionings
+from kolors_submit.train.checkpoint import Checkpoints
+from kolors_submit.train.loop import fit
+from kolors_submit.train.module import LoraTraining
+from kolors_submit.train.plan import Plan, check_disk, disk_bytes, learning_rate_factor, make_plan, megabytes
+from kolors_submit.train.samples import sample_into
+
+
+def run_training(job: Job, pictures: Sequence[Picture], fingerprint: str) -> list[Path]:
+    """Train, and write the LoRA, its record and its metrics; returns the files that count as the stage's outputs."""
+    settings = job.story.train
+    plan = _plan(job, pictures)
+    checkpoints = Checkpoints(job.run.train / "checkpoints", fingerprint)
+    forget_other_runs(job.run.train, checkpoints.folder)
+    # Both are on the CPU afterwards, and text encoder and VAE are gone before the UNet comes.
+    examples = build_examples(job, pictures)
+    task = _sample_task(job) if settings.sample_every else None
+    unet = bases.load_unet(job.base, job.device, plan.dtype)
+    count = loras.inject(unet, settings.rank, settings.alpha, settings.targets, settings.seed)
+    checkpoint = checkpoints.latest()
+    if checkpoint:
+        job.report.note(f"going on after step {checkpoint.step} of {settings.steps}")
+    module = LoraTraining(unet, examples, settings, plan, checkpoint)
+    losses = fit(job, module, plan, checkpoints, sample_into(job, plan, task) if task else None)
+    lora = loras.from_injected(unet)
+    del module, unet
+    release(job.device)
+    outputs = _write(job, plan, lora, losses)
+    job.report.stage("train", f"{count} layers, loss {mean_loss(losses, last=True):.4f}", done=True)
+    return outputs
+
+
+def forget_other_runs(folder: Path, checkpoints: Path) -> None:
+    """Delete checkpoints, logs and samples of other settings or pictures, which would be mistaken for this run's."""
+    if not checkpoints.is_dir():
+        for name in ("checkpoints", "logs", "samples"):
+            shutil.rmtree(folder / name, ignore_errors=True)
+
+
+def _plan(job: Job, pictures: Sequence[Picture]) -> Plan:
+    """The plan, said in a line, after a look at the disk."""
+    settings = job.story.train
+    config = bases.config(job.base, "unet")
+    shapes = loras.layer_shapes(config)
+    targeted = [shape for name, shape in shapes.items() if name.endswith(settings.targets)]
+    lora_parameters = sum(settings.rank * (shape[0] + shape[1:].numel()) for shape in targeted)
+    parameters = sum(shape.numel() for shape in shapes.values())
+    areas = [picture.width * picture.height // PIXELS_PER_LATENT**2 for picture in pictures]
+    plan = make_plan(settings, job.device, parameters, max(areas))
+    latents = sum(areas) * 4 * 4 * (2 if settings.flip else 1)
+    width = bases.config(job.base, "text_encoder")["hidden_size"]
+    texts = len({picture.caption for picture in pictures}) * (MAX_TOKENS + 1) * width * 4
+    needed = disk_bytes(settings, lora_parameters, latents + texts)
+    check_disk(job.run.folder, needed)
+    checkpointing = ", checkpointing" if plan.checkpointing else ""
+    job.report.stage(
+        "train",
+        f"{len(pictures)} pictures, {settings.steps} steps of {settings.batch_size * settings.accumulation}, "
+        f"{lora_parameters / 1e6:.2f} M parameters, {plan.precision} on {job.device}{checkpointing}, "
+        f"at most {megabytes(needed)} of disk",
+    )
+    return plan
+
+
+def _sample_task(job: Job) -> Task:
+    """The panel that the sample pictures show."""
+    check_size(job.story.render)
+    panel = job.story.panels[job.story.train.sample_panel - 1]
+    prompt = panel_prompt(job.story, panel)
+    positive, negative = text_conditionings(job, [prompt.positive, prompt.negative])
+    return Task(positive, negative, panel.seed)
+
+
+def _write(job: Job, plan: Plan, lora: loras.Lora, losses: list[float]) -> list[Path]:
+    """The LoRA for everybody and for the contest's notebook, what it was made from, and the loss curve."""
+    prove_trained(lora)
+    settings, folder = job.story.train, job.run.train
+    record = {
+        "format": FORMAT,
+        "base": {"name": job.base.name, "digest": job.base.digest},
+        "settings": settings.model_dump(mode="json", exclude=set(NOT_IN_THE_RESULT)),
+        "steps": len(losses),
+        "loss_first": mean_loss(losses, last=False),
+        "loss_last": mean_loss(losses, last=True),
+        "modules": len(lora.modules),
+        "precision": str(plan.dtype).removeprefix("torch."),
+    }
+    outputs = [
+        lora_files.write_safetensors(
+            job.run.lora, lora_files.to_kohya(lora, bases.config(job.base, "unet")), metadata(record)
+        ),
+        lora_files.write_ckpt(folder / "lora.ckpt", lora),
+        write_json(folder / "train.json", record),
+    ]
+    if "csv" in settings.log:
+        outputs.append(write_text(folder / "metrics.csv", metrics_csv(settings, losses)))
+    kept = [path for name in ("checkpoints", "logs", "samples") for path in (folder / name).rglob("*")]
+    keep_only(folder, [*outputs, *kept])
+    return outputs
+
+
+def metadata(record: dict[str, Any]) -> dict[str, Any]:
+    """What the LoRA file says about itself: rank and alpha on top, then the record."""
+    return {"rank": record["settings"]["rank"], "alpha": record["settings"]["alpha"], **record}
+
+
+def prove_trained(lora: loras.Lora) -> None:
+    """Raise InputError where training left every update zero, or made one that is not finite."""
+    if not all(bool(module.up.isfinite().all() and module.down.isfinite().all()) for module in lora.modules.values()):
+        raise InputError("the trained LoRA holds values that are not finite; lower train.learning_rate")
+    if not any(bool(torch.count_nonzero(module.up)) for module in lora.modules.values()):
+        raise InputError("the trained LoRA is zero: it would change no picture; raise train.learning_rate or the steps")
+
+
+def metrics_csv(settings: Train, losses: list[float]) -> str:
+    """The loss and the learning rate of every step, counted from 1."""
+    lines = ["step,loss,learning_rate"]
+    for step, loss in enumerate(losses):
+        rate = settings.learning_rate * learning_rate_factor(settings, step)
+        lines.append(f"{step + 1},{loss:.7g},{rate:.7g}")
+    return "\n".join(lines) + "\n"
+
+
+def mean_loss(losses: list[float], *, last: bool) -> float:
+    """The mean over the first or last tenth of the steps: one step's loss says more about its timestep."""
+    count = max(1, len(losses) // 10)
+    return round(fmean(losses[-count:] if last else losses[:count]), 6)

@@ -1,0 +1,31 @@
+"""Bases and other weights: where they are, what they must be, and how they are fetched.
+
+    base     a base folder and the digests of what a result depends on
+    digests  SHA-256 of large files, read once and then trusted by size and time
+    known    the published weights that this program knows by name
+    download fetch them from ModelScope or Hugging Face, resumed and checked
+    find     the base and the predictor that a command means
+
+Nothing here imports torch, so that a finished run says so at once.
+"""
+
+from kolors_submit.weights.base import PARTS, PICTUREBOOK, Base, choose_files, open_base
+from kolors_submit.weights.download import fetch
+from kolors_submit.weights.find import find_base, find_predictor
+from kolors_submit.weights.known import KNOWN, OFFICIAL_PREDICTOR, SAFE_VAE, Weights, weights_folder
+
+__all__ = [
+    "KNOWN",
+    "OFFICIAL_PREDICTOR",
+    "PARTS",
+    "PICTUREBOOK",
+    "SAFE_VAE",
+    "Base",
+    "Weights",
+    "choose_files",
+    "fetch",
+    "find_base",
+    "find_predictor",
+    "open_base",
+    "weights_folder",
+]

@@ -1,0 +1,216 @@
+"""What every verb has in common: help, --json, exit statuses, no tracebacks, an orderly end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import click
+import pytest
+
+from kolors_submit.cli import VERBS, run, verbs
+from kolors_submit.errors import InputError, Interrupted, OutsideError, RuleError
+from tests.pipeline import story_values, write_pictures, write_story
+
+ROOT = Path(__file__).parents[2]
+
+
+def commands():
+    """Every command, as the words that call it."""
+    context = click.Context(verbs)
+    for name in VERBS:
+        command = verbs.get_command(context, name)
+        assert command is not None
+        if isinstance(command, click.Group):
+            yield from ((name, sub) for sub in command.commands)
+        else:
+            yield (name,)
+
+
+@pytest.fixture
+def story(tmp_path):
+    return write_story(tmp_path / "story.yaml", story_values(write_pictures(tmp_path / "pictures")))
+
+
+def answer(capsys, *arguments):
+    """Exit status, the object on stdout, and stderr of one call with --json."""
+    status = run([*map(str, arguments), "--json"])
+    heard = capsys.readouterr()
+    return status, json.loads(heard.out), heard.err
+
+
+@pytest.mark.parametrize("words", list(commands()), ids=" ".join)
+def test_every_verb_has_help_and_stands_in_the_readme(words, capsys):
+    assert run([*words, "--help"]) == 0
+    text = capsys.readouterr().out
+    assert len(text.split("Options:")[0].splitlines()) > 3, "no sentence on what it does"
+    for option in ("--json", "--quiet", "--debug"):
+        assert option in text
+    assert f"`{words[0]}" in (ROOT / "README.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("verb", ["submission", "data", "train", "render", "score", "bundle", "check"])
+def test_verbs_on_a_story_share_their_options(verb, capsys):
+    assert run([verb, "--help"]) == 0
+    text = capsys.readouterr().out
+    for option in ("--base", "--runs", "--set", "--name", "--device", "--yes"):
+        assert option in text
+
+
+def test_no_verb_lists_them(capsys):
+    assert run([]) == 2
+    text = capsys.readouterr().err
+    assert all(f"  {verb} " in text for verb in VERBS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["paint"], "No such command 'paint'"),
+        (["render"], "Missing argument 'STORY'"),
+        (["render", "x.yaml", "--device", "tpu"], "Invalid value for '--device'"),
+        (["score"], "name a story, or a folder with --images"),
+        (["score", "x.yaml", "--images", "y"], "name a story, or a folder with --images"),
+        (["score", "x.yaml", "--predictor", "y"], "--predictor goes with --images"),
+        (["check"], "name a bundle, or a story with --story"),
+        (["check", "nowhere"], "nowhere does not exist"),
+        (["submission", "nowhere.yaml"], "nowhere.yaml: cannot be read"),
+        (["story", "check", "nowhere.yaml"], "nowhere.yaml: cannot be read"),
+        (["weights", "fetch", "sdxl"], "sdxl: no weights of that name; there are kolors"),
+        (["weights", "fetch"], "nobody is at the terminal to be asked; add --yes"),
+        (["weights", "verify", "kolors"], "has no recorded digests"),
+        (["compare", "nowhere"], "compare needs two runs"),
+        (["compare", "nowhere", "nowhere"], "nowhere is no run folder"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_wrong_call_is_exit_2_and_one_sentence(arguments, said, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    status, value, heard = answer(capsys, *arguments)
+    assert status == 2
+    assert said in heard
+    assert "Traceback" not in heard
+    assert value["ok"] is False
+    assert value["verb"] == arguments[0]
+    assert said in value["problems"][0]["text"]
+    assert set(value) == {"verb", "ok", "run", "outputs", "metrics", "problems"}
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "said"),
+    [
+        (RuleError("the score is too low"), 1, "the score is too low"),
+        (InputError("no such picture"), 2, "no such picture"),
+        (OutsideError("the hub is away"), 3, "the hub is away"),
+        (Interrupted("stopped"), 3, "stopped"),
+        (MemoryError("1 GB"), 3, "memory ran out (1 GB); close other programs"),
+        (OSError(28, "No space left on device", "a.png"), 3, "a.png: No space left on device; see to it and run again"),
+        (KeyboardInterrupt(), 3, "stopped; run the same command again"),
+        (ZeroDivisionError("by zero"), 3, "unexpected ZeroDivisionError: by zero. This is a fault of the program"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
+)
+def test_every_error_has_its_exit_status_and_a_traceback_only_with_debug(error, status, said, capsys, monkeypatch):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr("kolors_submit.weights.known.weights_folder", fail)
+    assert answer(capsys, "weights", "list")[0] == status
+    assert run(["weights", "list"]) == status
+    heard = capsys.readouterr()
+    assert heard.out == ""
+    assert heard.err.lstrip().startswith("error: ")
+    assert said in heard.err
+    assert "Traceback" not in heard.err
+    assert run(["weights", "list", "--debug"]) == status
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_stage_before_its_turn_says_which_to_run_first(story, tiny_base, tmp_path, capsys):
+    status, value, heard = answer(capsys, "render", story, "--base", tiny_base, "--runs", tmp_path / "runs")
+    assert status == 2
+    assert "has no finished data stage; run `kolors-submit data` first" in heard
+    assert value["run"] == str(tmp_path / "runs/story/tiny")
+
+
+def test_a_variant_has_a_run_folder_of_its_own(story, tiny_base, tmp_path, capsys):
+    place = ("--base", tiny_base, "--runs", tmp_path / "runs", "--set", "train.rank=2")
+    value, heard = answer(capsys, "render", story, *place, "--name", "r2")[1:]
+    assert value["run"].endswith("runs/story-r2/tiny")
+    assert "note:" not in heard
+    value, heard = answer(capsys, "render", story, *place)[1:]
+    assert value["run"].endswith("runs/story/tiny")
+    assert "--set without --name changes this story's usual run folder" in heard
+    assert answer(capsys, "render", story, *place, "--name", "../up")[0] == 2
+    assert answer(capsys, "render", story, *place, "--set", "train.rang=2")[0] == 2
+
+
+def test_quiet_is_silent_but_for_errors(story, tiny_base, tmp_path, capsys):
+    assert run(["story", "check", str(story), "--quiet"]) == 0
+    assert capsys.readouterr() == ("", "")
+    assert run(["render", str(story), "--base", str(tiny_base), "--runs", str(tmp_path), "--quiet"]) == 2
+    assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_score_of_any_folder_needs_the_official_predictor_or_a_named_one(tiny_base, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    pictures = write_pictures(tmp_path / "pictures", 2)
+    status, value, heard = answer(capsys, "score", "--images", pictures)
+    assert status == 3
+    assert "weights fetch aesthetics-predictor-v2-sac-logos-ava1-l14-linearMSE" in heard
+    status, value, heard = answer(capsys, "score", "--images", pictures, "--predictor", tiny_base / "predictor")
+    assert status == 0
+    assert value["metrics"]["predictor"]["name"] == "predictor"
+    assert len(value["metrics"]["panels"]) == 2
+    assert "left out, no pictures: 0.txt, 1.txt" in heard
+
+
+def test_check_reports_findings_without_torch(tmp_path):
+    (tmp_path / "bundle").mkdir()
+    program = (
+        "import sys; from kolors_submit.cli import run; status = run(['check', 'bundle', '--json']); "
+        "assert 'torch' not in sys.modules; sys.exit(status)"
+    )
+    result = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, env=_env())
+    assert result.returncode == 1, result.stderr
+    assert json.loads(result.stdout)["ok"] is False
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_signal_ends_with_exit_3_and_a_folder_to_go_on_with(name, story, tiny_base, tmp_path):
+    arguments = ["data", str(story), "--base", str(tiny_base), "--runs", str(tmp_path / "runs"), "--json"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "kolors_submit", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=_env(),
+        cwd=tmp_path,
+    )
+    lock = tmp_path / "runs/story/tiny/.lock"
+    end = time.monotonic() + 60
+    while not (lock.is_file() and lock.stat().st_size) and time.monotonic() < end:
+        time.sleep(0.05)
+    process.send_signal(getattr(signal, name))
+    out, heard = process.communicate(timeout=60)
+    assert process.returncode == 3, heard
+    assert f"stopped by {name}; what was done is kept" in heard
+    assert "Traceback" not in heard
+    assert json.loads(out)["ok"] is False
+    assert not list((tmp_path / "runs").rglob("*.partial"))
+
+
+def test_module_and_command_are_one(tmp_path):
+    for program in ([sys.executable, "-m", "kolors_submit"], [str(Path(sys.executable).with_name("kolors-submit"))]):
+        result = subprocess.run([*program, "--version"], capture_output=True, text=True, cwd=tmp_path, env=_env())
+        assert result.returncode == 0, result.stderr
+        assert result.stdout.startswith("kolors-submit, version ")
+
+
+def _env():
+    return os.environ | {"PYTHONPATH": str(ROOT)}

@@ -1,0 +1,302 @@
+"""The data stage on real Data-Juicer: every picture accounted for, and done only once."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from rich.console import Console
+
+from kolors_submit.data import filtering, prepare
+from kolors_submit.data.dataset import read_prepared
+from kolors_submit.data.filtering import Candidate, environment, run_filters, write_inputs
+from kolors_submit.errors import InputError, OutsideError
+from kolors_submit.report import Reporter
+from kolors_submit.run import file_digest, read_json
+from kolors_submit.story import Filters
+from kolors_submit.weights import open_base
+from tests.data.jobs import NO_FILTERS, encoded, make_job, picture
+
+FILTERS = {"shape": {"min_width": 64, "min_height": 64}, "aspect_ratio": {"min_ratio": 0.5, "max_ratio": 2.0}}
+
+
+def odd_folder(folder: Path) -> dict[str, str]:
+    """Pictures of every fate; name -> what must become of it."""
+    folder.mkdir()
+    same, turned = encoded(picture(1)), Image.Exif()
+    turned[0x0112] = 6
+    retouched = picture(2)
+    retouched.putpixel((5, 5), (0, 0, 0))
+    files = {
+        "01-first.png": (same, "kept"),
+        "02-second.png": (encoded(picture(2)), "kept"),
+        "03-again.png": (same, "document_deduplicator"),
+        "04-second-again.png": (encoded(retouched), "image_deduplicator"),
+        "05-small.png": (encoded(picture(3, (63, 90))), "image_shape_filter"),
+        "06-wide.png": (encoded(picture(4, (300, 100))), "image_aspect_ratio_filter"),
+        "07-turned-to-wide.jpg": (encoded(picture(5, (64, 200)), "JPEG", exif=turned), "image_aspect_ratio_filter"),
+        "08-truncated.png": (same[:-100], "picture"),
+        "09-empty.png": (b"", "picture"),
+        "10-grey.png": (encoded(picture(6, mode="L")), "kept"),
+        "11-cmyk.jpg": (encoded(picture(7, mode="CMYK"), "JPEG"), "kept"),
+        "12-palette.png": (encoded(picture(8).quantize(16)), "kept"),
+        "13-transparent.png": (encoded(picture(9, mode="RGBA")), "kept"),
+        "14-no-caption.png": (encoded(picture(10)), "caption"),
+    }
+    for name, (data, _) in files.items():
+        (folder / name).write_bytes(data)
+        if name != "14-no-caption.png":
+            (folder / name).with_suffix(".txt").write_text(f"caption of {name}", "utf-8")
+    return {name: fate for name, (_, fate) in files.items()}
+
+
+def fates(report: dict[str, Any]) -> dict[str, str]:
+    return {row["name"]: "kept" if row["result"] == "kept" else row["by"] for row in report["pictures"]}
+
+
+def bytes_below(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_every_picture_is_accounted_for_and_the_stage_is_done_once(tmp_path: Path) -> None:
+    expected = odd_folder(tmp_path / "pictures")
+    said = io.StringIO()
+    reporter = Reporter(Console(file=said, width=140))
+    job = make_job(tmp_path, report=reporter, source=str(tmp_path / "pictures"), filters=FILTERS)
+    assert prepare(job)
+    data = job.run.data
+    report = read_json(data / "report.json")
+    assert fates(report) == expected
+    values = {row["name"]: row.get("value") for row in report["pictures"]}
+    assert values["03-again.png"] == "same file as 01-first.png"
+    assert values["04-second-again.png"] == "looks like 02-second.png"
+    assert values["05-small.png"] == "63x90" and values["06-wide.png"] == 3.0
+    assert values["07-turned-to-wide.jpg"] == 3.125
+    left = [(step["step"], step["left"]) for step in report["steps"]]
+    assert left == [
+        ("source", 14),
+        ("readable", 11),
+        ("image_shape_filter", 10),
+        ("image_aspect_ratio_filter", 8),
+        ("document_deduplicator", 7),
+        ("image_deduplicator", 6),
+    ]
+    assert report["counts"] == {"all": 14, "kept": 6, "dropped": 5, "failed": 3}
+    for text in ("image_deduplicator", "05-small.png", "63x90", "looks like 02-second.png"):
+        assert text in said.getvalue()
+
+    _outputs_agree(job.run.folder, tmp_path / "pictures")
+    assert not (job.run.cache / "data").exists()
+    before = bytes_below(data)
+    assert not any(str(tmp_path).encode() in content for content in before.values())
+
+    started = subprocess.run
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("a finished stage started a process"))
+        assert not prepare(job)
+    assert subprocess.run is started
+    shutil.rmtree(job.run.folder)
+    assert prepare(job) and bytes_below(data) == before
+
+
+def _outputs_agree(run: Path, originals: Path) -> None:
+    """metadata.csv, data.json and the pictures tell the same."""
+    data = run / "data"
+    entries = read_json(data / "data.json")["pictures"]
+    rows = list(csv.DictReader((data / "metadata.csv").open(encoding="utf-8", newline="")))
+    pictures = read_prepared(data)
+    assert len(rows) == len(entries) == len(pictures) == len(list((data / "images").iterdir()))
+    for entry, row, one in zip(entries, rows, pictures, strict=True):
+        assert entry["sha256"] == file_digest(originals / entry["name"])
+        assert entry["prepared_sha256"] == one.sha256 == file_digest(data / entry["file"])
+        assert (one.path, one.caption) == (data / row["file_name"], row["text"])
+        with Image.open(one.path) as image:
+            assert (image.mode, image.size, image.format) == ("RGB", (one.width, one.height), "PNG")
+            assert not image.info
+        side = min(one.original_width, one.original_height)
+        assert one.crop_right - one.crop_left == one.crop_bottom - one.crop_top == side
+
+
+def test_metadata_csv_is_a_picture_folder_for_datasets(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    (folder / "a.png").write_bytes(encoded(picture(1)))
+    job = make_job(tmp_path, source=str(folder), captions="一只猫, “quoted”", filters=NO_FILTERS)
+    prepare(job)
+    cache = str(tmp_path / "cache")
+    (row,) = datasets.load_dataset("imagefolder", data_dir=str(job.run.data), split="train", cache_dir=cache)
+    assert row["text"] == "一只猫, “quoted”" and row["image"].size == (64, 64)
+
+
+def test_what_changed_is_done_again_and_nothing_else(tmp_path: Path) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number in range(2):
+        (folder / f"{number}.png").write_bytes(encoded(picture(number)))
+        (folder / f"{number}.txt").write_text(f"caption {number}")
+
+    def again(**dataset: Any) -> bool:
+        return prepare(make_job(tmp_path, source=str(folder), filters=NO_FILTERS, **dataset))
+
+    assert again() and not again()
+    (folder / "0.txt").write_text("another caption")
+    assert again() and not again()
+    (folder / "1.png").write_bytes(encoded(picture(9)))
+    assert again() and not again()
+    (folder / "1.png").unlink()
+    assert again() and len(read_prepared(tmp_path / "run/data")) == 1
+    assert [path.name for path in (tmp_path / "run/data/images").iterdir()] == ["0001.png"]
+    assert again(resize="bucket") and not again(resize="bucket")
+    next((tmp_path / "run/data/images").iterdir()).write_bytes(b"edited by hand")
+    assert again(resize="bucket") and not again(resize="bucket")
+    (tmp_path / "run/data/images/0001.png").unlink()
+    assert again(resize="bucket")
+
+
+def test_nothing_left_is_an_error_that_shows_the_report(tmp_path: Path) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number in range(3):
+        (folder / f"{number}.png").write_bytes(encoded(picture(number)))
+    job = make_job(tmp_path, source=str(folder), captions="x", filters={"shape": {"min_width": 500, "min_height": 1}})
+    with pytest.raises(InputError) as error:
+        prepare(job)
+    for text in ("no picture of", "image_shape_filter: 0 left", "0.png: image_shape_filter: 96x80"):
+        assert text in str(error.value)
+    assert read_json(job.run.data / "report.json")["counts"] == {"all": 3, "kept": 0, "dropped": 3, "failed": 0}
+    with pytest.raises(InputError, match="run `kolors-submit data` first"):
+        read_prepared(job.run.data)
+
+
+def test_the_aesthetics_filter_asks_the_bases_own_predictor(tmp_path: Path, tiny_base: Path) -> None:
+    from kolors_submit.metrics.predictor import score_pictures
+
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number in range(4):
+        (folder / f"{number}.png").write_bytes(encoded(picture(number)))
+    base = open_base(tiny_base, "tiny")
+    assert base.predictor is not None
+    scores = list(score_pictures(base.predictor, [folder / f"{number}.png" for number in range(4)]))
+    limit = sorted(scores)[1] + (sorted(scores)[2] - sorted(scores)[1]) / 2
+    filters = NO_FILTERS | {"aesthetics": {"min_score": limit}}
+    job = make_job(tmp_path, base=base, source=str(folder), captions="x", filters=filters)
+    assert prepare(job) and not prepare(job)
+    rows = read_json(job.run.data / "report.json")["pictures"]
+    assert [row["result"] for row in rows] == ["kept" if score > limit else "dropped" for score in scores]
+    assert [row["values"]["image_aesthetics_filter"] for row in rows] == pytest.approx(scores, abs=1e-3)
+    assert str(tiny_base) not in (job.run.data / "recipe.yaml").read_text()
+
+
+def candidates(folder: Path, count: int = 3) -> list[Candidate]:
+    (folder / "pictures").mkdir(parents=True)
+    made = []
+    for number in range(1, count + 1):
+        path = folder / "pictures" / f"{number}.png"
+        path.write_bytes(encoded(picture(number)))
+        made.append(Candidate(number, f"{number}.png", "text", path, str(number)))
+    return made
+
+
+@pytest.mark.slow
+def test_a_broken_predictor_is_an_error_and_not_an_empty_dataset(tmp_path: Path) -> None:
+    predictor = tmp_path / "predictor"
+    predictor.mkdir()
+    (predictor / "config.json").write_text("{}")
+    filters = Filters(**NO_FILTERS | {"aesthetics": {"min_score": 1}})
+    with pytest.raises(OutsideError, match="Data-Juicer ended with status 1") as error:
+        run_filters(filters, candidates(tmp_path / "work"), tmp_path / "work", predictor, "cpu")
+    assert "could not read a single picture" in str(error.value) or "Error" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("program", "why"),
+    [
+        ("import sys; print('the last words'); sys.exit(3)", "ended with status 3(.|\n)*the last words"),
+        ("import os; os.kill(os.getpid(), 9)", "ended by signal 9"),
+        ("print('did nothing')", "does not account for every picture"),
+        ("open('result.json', 'w').write('{')", "does not account"),
+        (
+            "import json; json.dump([{'operator': 'image_shape_filter', 'entered': [1, 2, 3], 'kept': [1, 9],"
+            "'values': {'1': 0, '2': 0}}], open('result.json', 'w'))",
+            "does not account",
+        ),
+    ],
+)
+def test_a_crash_of_data_juicer_shows_the_end_of_its_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, why: str
+) -> None:
+    """A process that stands in for juicer.py ends in each way that the real one might."""
+    (tmp_path / "juicer.py").write_text(program)
+    monkeypatch.setattr(filtering, "__file__", str(tmp_path / "filtering.py"))
+    filters = Filters(**NO_FILTERS | {"shape": {"min_width": 1, "min_height": 1}})
+    with pytest.raises(OutsideError, match=why):
+        run_filters(filters, candidates(tmp_path / "work"), tmp_path / "work", None, "cpu")
+
+
+def test_a_picture_that_an_operator_cannot_read_is_failed_and_not_lost(tmp_path: Path) -> None:
+    asked = candidates(tmp_path / "work", 4)
+    asked[1].file.write_bytes(b"damaged after it was checked")
+    filters = Filters(exact_duplicates=False, near_duplicates=False)
+    shape, ratio = run_filters(filters, asked, tmp_path / "work", None, "cpu")
+    assert (shape.entered, shape.kept, shape.dropped, shape.failed) == ((1, 2, 3, 4), (1, 3, 4), (), (2,))
+    assert (ratio.entered, ratio.kept) == ((1, 3, 4), (1, 3, 4))
+
+
+def test_no_filter_starts_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("started a process"))
+    assert run_filters(Filters(**NO_FILTERS), candidates(tmp_path / "work"), tmp_path / "work", None, "cpu") == []
+    assert run_filters(Filters(), [], tmp_path / "work", None, "cpu") == []
+
+
+def test_the_closed_environment_has_no_tokens_and_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HF_TOKEN", "MODELSCOPE_API_TOKEN", "OPENAI_API_KEY", "PYTHONPATH", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "secret")
+    closed = environment(tmp_path, "cpu")
+    assert "secret" not in closed.values()
+    assert {closed[name] for name in ("UV_OFFLINE", "PIP_NO_INDEX", "HF_HUB_OFFLINE")} == {"1"}
+    assert closed["CUDA_VISIBLE_DEVICES"] == "" and closed["HOME"].startswith(str(tmp_path))
+
+
+@pytest.mark.slow
+def test_dj_process_takes_the_recipe_and_keeps_the_same_pictures(tmp_path: Path) -> None:
+    folder = tmp_path / "work"
+    asked = candidates(folder, 6)
+    asked[3] = Candidate(4, "4.png", "text", asked[0].file, asked[0].sha256)
+    (folder / "pictures/6.png").write_bytes(encoded(picture(6, (40, 200))))
+    filters = Filters(shape={"min_width": 20, "min_height": 20})  # type: ignore[arg-type]
+    kept = run_filters(filters, asked, folder, None, "cpu")[-1].kept
+    assert kept == (1, 2, 3, 5)
+    write_inputs(filters, asked, folder, None)
+    command = [Path(sys.executable).with_name("dj-process"), "--config", "recipe.yaml"]
+    ran = subprocess.run(command, cwd=folder, env=environment(folder, "cpu"), capture_output=True, timeout=300)
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    rows = [json.loads(line) for line in (folder / "kept.jsonl").read_text().splitlines()]
+    assert tuple(row["id"] for row in rows) == kept
+
+
+def test_a_picturebook_style_becomes_a_dataset(tmp_path: Path) -> None:
+    job = make_job(tmp_path, source="picturebook:watercolor", limit=3, size=64, filters=NO_FILTERS)
+    assert prepare(job) and not prepare(job)
+    entries = read_json(job.run.data / "data.json")["pictures"]
+    assert [entry["name"] for entry in entries] == [f"watercolor-{number:02d}.png" for number in (1, 2, 3)]
+    assert all(entry["caption"].endswith("，水彩画风格") for entry in entries)
+    with pytest.raises(InputError, match="choose one of plain, watercolor"):
+        prepare(make_job(tmp_path, source="picturebook:oil", filters=NO_FILTERS))
+
+
+def test_importing_the_package_imports_nothing_heavy() -> None:
+    heavy = "torch", "datasets", "data_juicer", "modelscope", "PIL", "numpy"
+    code = f"import sys, kolors_submit.data as d; d.prepare; print([m for m in {heavy} if m in sys.modules])"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=dict(os.environ))
+    assert ran.stdout.strip() == "[]"

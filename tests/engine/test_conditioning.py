@@ -1,0 +1,66 @@
+"""Conditionings: diffusers' numbers, no influence of other prompts, the cache."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from kolors_submit.engine import conditioning
+from kolors_submit.engine.conditioning import add_time_id, encode, encode_cached
+from kolors_submit.weights import Base, open_base
+from tests.engine.parts import relative_error
+
+PROMPTS = ["一个女孩", "", "a girl by the lake", "很长 " * 400]
+
+
+@pytest.fixture(scope="module")
+def base(tiny_base: Path) -> Base:
+    return open_base(tiny_base)
+
+
+def test_conditionings_are_diffusers(base: Base) -> None:
+    from diffusers import KolorsPipeline
+
+    pipeline = KolorsPipeline.from_pretrained(base.folder)
+    for prompt, ours in zip(PROMPTS, encode(base, PROMPTS, "cpu", torch.float32), strict=True):
+        with torch.no_grad():
+            embedding, _, pooled, _ = pipeline.encode_prompt(prompt, "cpu", do_classifier_free_guidance=False)
+        assert ours.embedding.shape == (256, 16)
+        assert relative_error(ours.embedding, embedding[0]) < 1e-5
+        assert relative_error(ours.pooled, pooled[0]) < 1e-5
+
+
+def test_a_prompt_has_the_same_bytes_alone_and_in_any_order(base: Base) -> None:
+    together = encode(base, PROMPTS[:3], "cpu", torch.float32)
+    turned = encode(base, PROMPTS[2::-1], "cpu", torch.float32)[::-1]
+    alone = [encode(base, [prompt], "cpu", torch.float32)[0] for prompt in PROMPTS[:3]]
+    for one, two, three in zip(together, turned, alone, strict=True):
+        assert torch.equal(one.embedding, two.embedding)
+        assert torch.equal(one.embedding, three.embedding)
+        assert torch.equal(one.pooled, three.pooled)
+
+
+def test_the_cache_saves_the_encoder(base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = tmp_path / "text"
+    first = encode_cached(base, ["a", "b", "a"], "cpu", torch.float32, cache)
+    assert len(list(cache.iterdir())) == 2
+    asked: list[str] = []
+
+    def counted(base: Base, prompts: list[str], device: str, dtype: torch.dtype) -> list[conditioning.Conditioning]:
+        asked.extend(prompts)
+        return encode(base, prompts, device, dtype)
+
+    monkeypatch.setattr(conditioning, "encode", counted)
+    again = encode_cached(base, ["a", "b", "a"], "cpu", torch.float32, cache)
+    assert asked == []
+    assert all(torch.equal(one.embedding, two.embedding) for one, two in zip(first, again, strict=True))
+    next(cache.iterdir()).write_bytes(b"damaged")
+    encode_cached(base, ["a", "b", "c"], "cpu", torch.float32, cache)
+    assert len(asked) == 2
+    assert "c" in asked
+
+
+def test_sizes_are_in_the_trained_order() -> None:
+    assert add_time_id(1, 2, 3, 4, 5, 6).tolist() == [1, 2, 3, 4, 5, 6]

@@ -1,0 +1,56 @@
+"""How work is shared out: recorded threads everywhere, the first error stops the rest."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from kolors_submit.engine.memory import THREADS, TRAINING_THREADS, arithmetic, compute_all, compute_for
+
+
+def test_threads_are_the_recorded_ones_and_put_back() -> None:
+    before = torch.get_num_threads()
+    with arithmetic("cpu"):
+        assert torch.get_num_threads() == THREADS == compute_for("cpu").threads
+    with arithmetic("cpu", TRAINING_THREADS):
+        assert torch.get_num_threads() == TRAINING_THREADS
+    assert torch.get_num_threads() == before
+
+
+@pytest.mark.parametrize("cores", [1, 3])
+def test_every_item_is_done_with_the_recorded_threads(monkeypatch: pytest.MonkeyPatch, cores: int) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)))
+    done: dict[int, int] = {}
+    workers: set[int] = set()
+
+    def work(item: int, go_on: Callable[[], None]) -> None:
+        go_on()
+        time.sleep(0.02)
+        workers.add(threading.get_ident())
+        done[item] = torch.get_num_threads()
+
+    compute_all("cpu", work, range(7))
+    assert done == dict.fromkeys(range(7), THREADS)
+    assert len(workers) <= cores
+
+
+def test_the_first_error_stops_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+    finished: list[int] = []
+
+    def work(item: int, go_on: Callable[[], None]) -> None:
+        if item == 0:
+            raise ValueError("item 0")
+        for _ in range(200):
+            go_on()
+            time.sleep(0.01)
+        finished.append(item)
+
+    with pytest.raises(ValueError, match="item 0"):
+        compute_all("cpu", work, range(6))
+    assert finished == []

@@ -1,0 +1,47 @@
+"""Kolors' noise schedule against diffusers' arithmetic."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from kolors_submit.engine import schedule
+from kolors_submit.errors import InputError
+from tests.tiny import SCHEDULER
+
+
+def test_timesteps_run_from_the_noisiest_to_zero() -> None:
+    steps = schedule.timesteps(50)
+    assert steps.shape == (50,)
+    assert (float(steps[0]), float(steps[-1])) == (1099.0, 0.0)
+
+
+def test_noising_is_ddpms() -> None:
+    from diffusers import DDPMScheduler
+
+    keys = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule")
+    theirs = DDPMScheduler(**{key: SCHEDULER[key] for key in keys})
+    generator = torch.Generator().manual_seed(0)
+    latents, noise = torch.randn(3, 4, 8, 8, generator=generator), torch.randn(3, 4, 8, 8, generator=generator)
+    t = torch.tensor([0, 700, 1099])
+    assert torch.allclose(schedule.add_noise(latents, noise, t), theirs.add_noise(latents, noise, t), atol=1e-5)
+    assert torch.allclose(schedule.alphas_cumprod(), theirs.alphas_cumprod, rtol=1e-4)
+
+
+def test_an_unknown_sampler_is_named() -> None:
+    with pytest.raises(InputError, match=r"render\.sampler heun"):
+        schedule.solver("heun", 10)
+
+
+def test_another_models_schedule_is_refused() -> None:
+    schedule.check(SCHEDULER, "scheduler")
+    with pytest.raises(InputError, match="num_train_timesteps is 1000"):
+        schedule.check(SCHEDULER | {"num_train_timesteps": 1000}, "scheduler")
+
+
+def test_samplers_are_those_of_the_story() -> None:
+    from typing import get_args
+
+    from kolors_submit.story import Render
+
+    assert set(get_args(Render.model_fields["sampler"].annotation)) == set(schedule.SAMPLERS)

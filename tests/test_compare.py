@@ -1,0 +1,85 @@
+"""Runs side by side."""
+
+from __future__ import annotations
+
+import pytest
+from PIL import Image
+
+from kolors_submit.compare import compare
+from kolors_submit.errors import InputError
+from kolors_submit.report import quiet
+from kolors_submit.run import Run, write_json
+
+
+def make_run(folder, rank, score, predictor="official", sheet=True):
+    run = Run(folder)
+    sha = "0" * 64
+    settings = {
+        "settings": {"rank": rank, "note": "<script>alert(1)</script>"},
+        "base": sha,
+        "pictures": {"a": {"sha": sha}},
+    }
+    run.stage("train").finish(settings, [], seconds=12.5)
+    write_json(run.train / "train.json", {"steps": 10, "loss_first": 0.5, "loss_last": 0.25})
+    scores = {"mean": score, "minimum": score - 1, "predictor": {"name": predictor}, "coherence": {"mean": 0.9}}
+    write_json(run.scores, scores)
+    if sheet:
+        run.render.mkdir(parents=True)
+        Image.new("RGB", (8, 4), (200, 30, 30)).save(run.render / "story.jpg")
+    return run
+
+
+def test_what_differs_and_every_figure(tmp_path):
+    make_run(tmp_path / "a/kolors", 8, 6.1)
+    make_run(tmp_path / "b/kolors", 32, 6.4, sheet=False)
+    page = tmp_path / "page.html"
+    sides = compare([tmp_path / "a", tmp_path / "b/kolors"], page, quiet())
+    assert [side["settings"]["train.rank"] for side in sides] == [8, 32]
+    assert [side["figures"]["score"] for side in sides] == [6.1, 6.4]
+    assert sides[0]["figures"] == {
+        "training steps": 10,
+        "first loss": 0.5,
+        "last loss": 0.25,
+        "score": 6.1,
+        "lowest score": 5.1,
+        "coherence": 0.9,
+        "predictor": "official",
+        "train (s)": 12.5,
+    }
+    html = page.read_text("utf-8")
+    assert "<th>train.rank</th><td>8</td><td>32</td>" in html
+    assert "train.note" not in html, "what is the same in both is left out"
+    assert html.count("data:image/jpeg;base64,") == 1
+    assert "not rendered yet" in html
+
+
+def test_a_strangers_words_are_no_markup(tmp_path):
+    make_run(tmp_path / "<b>a", 8, 6.1)
+    make_run(tmp_path / "b", 8, 6.4, predictor="<img src=x>")
+    compare([tmp_path / "<b>a", tmp_path / "b"], tmp_path / "page.html", quiet())
+    html = (tmp_path / "page.html").read_text("utf-8")
+    assert "<b>a" not in html
+    assert "<img src=x>" not in html
+    assert "default-src 'none'" in html
+    assert "http" not in html.replace("http-equiv", "")
+
+
+def test_scores_of_different_predictors_are_noted(tmp_path, capsys):
+    make_run(tmp_path / "a", 8, 6.1)
+    make_run(tmp_path / "b", 8, 6.4, predictor="own")
+    compare([tmp_path / "a", tmp_path / "b"], tmp_path / "page.html", quiet().__class__())
+    heard = capsys.readouterr().err
+    assert "different predictors do not compare: official, own" in heard
+    assert "lowest score" in heard
+
+
+def test_what_is_no_run_is_refused(tmp_path):
+    make_run(tmp_path / "a/kolors", 8, 6)
+    make_run(tmp_path / "a/tiny", 8, 6)
+    with pytest.raises(InputError, match="several bases; name one"):
+        compare([tmp_path / "a", tmp_path / "a/tiny"], tmp_path / "page.html", quiet())
+    with pytest.raises(InputError, match="is no run folder"):
+        compare([tmp_path / "a/tiny", tmp_path / "nowhere"], tmp_path / "page.html", quiet())
+    with pytest.raises(InputError, match="two runs or more"):
+        compare([tmp_path / "a/tiny"], tmp_path / "page.html", quiet())
+    assert not (tmp_path / "page.html").exists()

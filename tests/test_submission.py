@@ -1,0 +1,91 @@
+"""One process for all stages, and a second run that has nothing to do."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from kolors_submit import submission
+from kolors_submit.errors import InputError, OutsideError
+from kolors_submit.report import quiet
+from kolors_submit.run import Run
+from tests.pipeline import command, story_values, submit, write_pictures, write_story
+
+ROOT = Path(__file__).parents[1]
+SECOND_RUN_SECONDS = 3.0
+
+
+@pytest.fixture(scope="module")
+def finished(tiny_base, tmp_path_factory):
+    """Story, runs folder and answer of one finished submission."""
+    folder = tmp_path_factory.mktemp("submission")
+    story = write_story(folder / "story.yaml", story_values(write_pictures(folder / "pictures")))
+    return story, folder / "runs", submit(story, tiny_base, folder / "runs")
+
+
+def test_the_answer_names_what_was_made(finished, tiny_base):
+    _, runs, answer = finished
+    assert answer["ok"] is True
+    assert answer["run"] == str(runs / "story/tiny")
+    assert Path(answer["outputs"]["bundle"], "manifest.json").is_file()
+    assert Path(answer["outputs"]["lora"]).is_file()
+    assert answer["metrics"]["mean"] >= answer["metrics"]["minimum"]
+    assert all(seconds > 0 for seconds in answer["metrics"]["seconds"].values())
+
+
+def test_a_second_run_says_so_quickly_and_without_torch(finished, tiny_base):
+    story, runs, _ = finished
+    program = (
+        "import sys; from kolors_submit.cli import run; status = run(sys.argv[1:]); "
+        "assert 'torch' not in sys.modules, 'torch was imported'; sys.exit(status)"
+    )
+    arguments = command(story, tiny_base, runs)[3:]
+    took = []
+    for _ in range(3):
+        start = time.monotonic()
+        result = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, cwd=ROOT)
+        took.append(time.monotonic() - start)
+        assert result.returncode == 0, result.stderr
+        if took[-1] <= SECOND_RUN_SECONDS:
+            break
+    for stage in ("data", "train", "render", "score", "bundle"):
+        assert f"{stage:<8}nothing to do" in result.stderr
+    assert json.loads(result.stdout)["ok"] is True
+    assert min(took) <= SECOND_RUN_SECONDS
+
+
+def test_bundle_zip_and_check_of_a_finished_run(finished, tiny_base):
+    story, runs, _ = finished
+    place = ["--base", str(tiny_base), "--runs", str(runs), "--json"]
+    program = [sys.executable, "-m", "kolors_submit"]
+    packed = subprocess.run([*program, "bundle", str(story), "--zip", *place], capture_output=True, text=True, cwd=ROOT)
+    assert packed.returncode == 0, packed.stderr
+    zipped = json.loads(packed.stdout)["outputs"]["zip"]
+    for what in ([zipped], ["--story", str(story), *place[:-1]]):
+        result = subprocess.run([*program, "check", *what, "--json"], capture_output=True, text=True, cwd=ROOT)
+        assert result.returncode == 0, result.stderr
+        assert all(problem["level"] == "warn" for problem in json.loads(result.stdout)["problems"])
+
+
+def test_a_story_with_mistakes_stops_before_anything_is_made(tmp_path, tiny_base):
+    values = story_values(write_pictures(tmp_path / "pictures")) | {"tittle": "x"}
+    story = write_story(tmp_path / "story.yaml", values)
+    with pytest.raises(InputError, match="tittle: unknown key"):
+        submission.open_job(submission.Place(story, str(tiny_base), tmp_path / "runs"), quiet())
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_second_process_is_told_who_holds_the_folder(finished, tiny_base):
+    story, runs, _ = finished
+    job = submission.open_job(submission.Place(story, str(tiny_base), runs, device="cpu"), quiet())
+    with (
+        Run(runs / "story/tiny").hold("train"),
+        pytest.raises(OutsideError, match=rf"`train`, process {os.getpid()} on"),
+    ):
+        submission.submission(job)

@@ -1,0 +1,173 @@
+"""Which base a command means, which files count, and when they are read again."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pytest
+
+from kolors_submit import device
+from kolors_submit.device import Cuda, Gpu, find_device
+from kolors_submit.errors import InputError, OutsideError
+from kolors_submit.report import quiet
+from kolors_submit.run import file_digest
+from kolors_submit.weights import choose_files, find_base, find_predictor, open_base
+from kolors_submit.weights.digests import LARGE, digests_of, record_path
+from kolors_submit.weights.known import KNOWN, OFFICIAL_PREDICTOR
+
+
+@pytest.fixture(autouse=True)
+def own_weights_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("KOLORS_SUBMIT_WEIGHTS", str(tmp_path / "weights"))
+
+
+@pytest.fixture
+def picturebook(tiny_base, monkeypatch):
+    """The tiny base in the embedded base's place."""
+    monkeypatch.setattr("kolors_submit.weights.find.PICTUREBOOK", tiny_base)
+    monkeypatch.setattr("kolors_submit.weights.base.PICTUREBOOK", tiny_base)
+    return tiny_base
+
+
+class Ears:
+    """A reporter's console that keeps what was said."""
+
+    def __init__(self):
+        self.heard = []
+
+    def print(self, text, **_):
+        self.heard.append(text)
+
+
+def listening():
+    report = quiet().__class__(console=Ears(), quiet=False)
+    return report, report.console.heard
+
+
+def with_gpu(monkeypatch, memory, cuda=12080):
+    monkeypatch.setattr("kolors_submit.weights.find.read_cuda", lambda: Cuda("570.1", cuda, (Gpu("a card", memory),)))
+
+
+def test_a_base_has_the_digests_of_what_is_read(tiny_base, tmp_path):
+    folder = shutil.copytree(tiny_base, tmp_path / "tiny")
+    (folder / "unet" / "code.py").write_text("never read")
+    (folder / "unet" / ".hidden.json").write_text("{}")
+    (folder / "README.md").write_text("never read")
+    base = open_base(folder)
+    assert base.name == "tiny"
+    assert base.digests == open_base(tiny_base).digests
+    assert base.digests["unet/config.json"] == file_digest(folder / "unet/config.json")
+    assert base.predictor == folder / "predictor"
+    assert not base.is_demonstration
+
+
+def test_another_predictor_is_no_other_model(tiny_base, tmp_path):
+    folder = shutil.copytree(tiny_base, tmp_path / "tiny")
+    (folder / "predictor/config.json").write_text("{}")
+    assert open_base(folder).digests != open_base(tiny_base).digests
+    assert open_base(folder).digest == open_base(tiny_base).digest
+    (folder / "unet/config.json").write_text("{}")
+    assert open_base(folder).digest != open_base(tiny_base).digest
+
+
+def test_a_folder_that_is_no_base_is_refused(tmp_path, tiny_base):
+    with pytest.raises(InputError, match=r"no base: model_index.json, unet, vae"):
+        find_base(str(tmp_path), quiet())
+    with pytest.raises(InputError, match="no such folder; choose auto, kolors, picturebook"):
+        find_base(str(tmp_path / "nowhere"), quiet())
+    assert find_base(str(tiny_base), quiet()).folder == tiny_base
+
+
+def test_safetensors_are_read_before_bin_and_code_never():
+    names = ["a/config.json", "a/x.bin", "a/x.safetensors", "b/y.bin", "b/y.py", "b/tokenizer.model", ".git/z.json"]
+    assert choose_files(names) == ["a/config.json", "a/x.safetensors", "b/tokenizer.model", "b/y.bin"]
+
+
+def test_large_files_are_read_once_and_again_when_they_change(tmp_path, monkeypatch):
+    folder = tmp_path / "base"
+    folder.mkdir()
+    large = folder / "large.safetensors"
+    with large.open("wb") as file:
+        file.truncate(LARGE)
+    (folder / "small.json").write_text("{}")
+    read = []
+    monkeypatch.setattr(
+        "kolors_submit.weights.digests.file_digest", lambda path: read.append(path.name) or file_digest(path)
+    )
+    first = digests_of(folder, ["large.safetensors", "small.json"])
+    assert record_path(folder) == tmp_path / "base.digests.json"
+    assert digests_of(folder, ["large.safetensors", "small.json"]) == first
+    assert read == ["large.safetensors", "small.json", "small.json"]
+    with large.open("r+b") as file:
+        file.write(b"x")
+    os.utime(large, ns=(1, 1))
+    assert digests_of(folder, ["large.safetensors"]) != first
+    assert read[-1] == "large.safetensors"
+
+
+def test_auto_without_a_gpu_is_the_picture_book_and_says_why(picturebook, monkeypatch):
+    monkeypatch.setattr("kolors_submit.weights.find.read_cuda", lambda: None)
+    report, heard = listening()
+    base = find_base("auto", report)
+    assert (base.name, base.folder, base.is_demonstration) == ("picturebook", picturebook, True)
+    assert heard == ["base    picturebook, a demonstration: no NVIDIA driver here"]
+
+
+def test_auto_says_what_is_missing_for_kolors(picturebook, monkeypatch):
+    for memory, cuda, why in (
+        (4_000_000_000, 12080, "the GPU has 4.0 GB, Kolors needs 7.5 GB"),
+        (80_000_000_000, 11040, "driver 570.1 knows CUDA 11.4 only"),
+        (80_000_000_000, 12080, "Kolors' weights are not here"),
+    ):
+        with_gpu(monkeypatch, memory, cuda)
+        report, heard = listening()
+        assert find_base("auto", report).name == "picturebook"
+        assert why in heard[-1]
+    report, heard = listening()
+    find_base("auto", report, device="cpu")
+    assert heard == ["base    picturebook, a demonstration: --device cpu"]
+
+
+def test_auto_takes_kolors_where_it_is_and_a_gpu_carries_it(tiny_base, tmp_path, monkeypatch):
+    shutil.copytree(tiny_base, tmp_path / "weights/kolors")
+    for name in ("kolors", OFFICIAL_PREDICTOR):
+        (tmp_path / f"weights/{name}.digests.json").write_text('{"format": 1, "complete": true, "files": {}}')
+    with_gpu(monkeypatch, 8_000_000_000)
+    report, heard = listening()
+    base = find_base("auto", report)
+    assert base.name == "kolors"
+    assert base.digest == open_base(tiny_base).digest
+    assert heard == ["base    kolors: a GPU with 8.0 GB and the weights are here"]
+
+
+def test_a_base_without_a_predictor_is_scored_by_the_contests(tiny_base, tmp_path):
+    assert find_predictor(open_base(tiny_base)) == ("tiny's own predictor", tiny_base / "predictor")
+    folder = shutil.copytree(tiny_base, tmp_path / "bare")
+    shutil.rmtree(folder / "predictor")
+    with pytest.raises(OutsideError, match="weights fetch aesthetics-predictor") as raised:
+        find_predictor(open_base(folder))
+    assert raised.value.exit_status == 3
+    (tmp_path / "weights").mkdir()
+    (tmp_path / f"weights/{OFFICIAL_PREDICTOR}.digests.json").write_text('{"format": 1, "complete": true, "files": {}}')
+    assert find_predictor(None) == (OFFICIAL_PREDICTOR, KNOWN[OFFICIAL_PREDICTOR].folder)
+
+
+@pytest.mark.parametrize(
+    ("visible", "expected"),
+    [(None, ["0", "1"]), ("", []), ("-1", []), ("1", ["1"]), ("GPU-b,0", ["1", "0"]), ("0,7,1", ["0"])],
+)
+def test_cuda_visible_devices_is_honoured(monkeypatch, visible, expected):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert device._visible(["0", "1"], ["GPU-a", "GPU-b"]) == expected
+
+
+def test_cuda_asked_for_and_not_there_is_an_input_error(monkeypatch):
+    monkeypatch.setattr(device, "read_cuda", lambda: None)
+    assert find_device("auto") == find_device("cpu") == "cpu"
+    with pytest.raises(InputError, match="no NVIDIA driver here"):
+        find_device("cuda")
+    monkeypatch.setattr(device, "read_cuda", lambda: Cuda("570", 12080, (Gpu("a card", 1),)))
+    assert find_device("auto") == "cuda"
