@@ -13,6 +13,8 @@ STORY ?= stories/watercolor.yaml
 BASE ?= auto
 RUNS ?= runs
 ARGS ?=
+ENTRY ?=
+PUSH ?=
 
 TOOLS := $(CURDIR)/.tools
 BIN := $(CURDIR)/.venv/bin
@@ -68,7 +70,7 @@ setup-from-index:
 # ------------------------------------------------------------------------------------------------ the pipeline
 
 .PHONY: submission data train render score bundle
-submission: $(STAMP) ## data -> train -> render -> score -> bundle -> check; again: only what changed
+submission: $(STAMP) ## data -> train -> render -> score -> bundle -> check [-> publish with PUSH=1]; again: only what changed
 data: $(STAMP) ## fetch, filter and crop the training pictures
 train: $(STAMP) ## train the LoRA
 render: $(STAMP) ## render the story's panels
@@ -76,12 +78,20 @@ score: $(STAMP) ## score the panels
 bundle: $(STAMP) ## put together what is published
 submission data train render score bundle:
 	@$(SUBMIT) $@ "$(STORY)" $(PLACE)
+	$(if $(and $(PUSH),$(filter submission,$@)),@$(SUBMIT) publish --story "$(STORY)" $(PLACE))
 
-.PHONY: check compare story weights doctor
+.PHONY: check publish reproduce compare export story weights doctor
 check: $(STAMP) ## hold the story's bundle to every rule
 	@$(SUBMIT) check --story "$(STORY)" $(PLACE)
+publish: $(STAMP) ## send the story's bundle to its hub: make publish ARGS='--repo owner/Name'
+	@$(SUBMIT) publish --story "$(STORY)" $(PLACE)
+reproduce: $(STAMP) ## render anybody's entry again and compare: make reproduce ENTRY=owner/Name (a folder, a zip, hub:id)
+	@[ -n "$(ENTRY)" ] || { echo "make: say which: make reproduce ENTRY=owner/Name, or a bundle's folder or zip" >&2; exit 2; }
+	@$(SUBMIT) reproduce "$(ENTRY)" --base "$(BASE)" $(ARGS)
 compare: $(STAMP) ## lay runs side by side: make compare ARGS='runs/a/kolors runs/b/kolors'
 	@$(SUBMIT) compare $(ARGS)
+export: $(STAMP) ## write a LoRA in another program's keys: make export ARGS='lora.safetensors --to diffusers'
+	@$(SUBMIT) export $(ARGS)
 story: $(STAMP) ## check the story file
 	@$(SUBMIT) story check "$(STORY)" $(ARGS)
 weights: $(STAMP) ## list known weights; ARGS='fetch kolors' or ARGS=verify
@@ -97,7 +107,7 @@ lint: $(STAMP) ## ruff and mypy
 format: $(STAMP) ## let ruff format and mend
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 test: $(STAMP) ## the fast test suite
-	@$(BIN)/pytest -m "not slow and not gpu" $(ARGS)
+	@OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slow and not gpu" --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
 test-all: $(STAMP) ## every test
 	@$(BIN)/pytest $(ARGS)
 clean: ## delete set-up and caches; your runs, weights and stories stay

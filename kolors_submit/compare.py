@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from kolors_submit.errors import InputError
+from kolors_submit.files import read_json, write_text
 from kolors_submit.report import Reporter
-from kolors_submit.run import Run, read_json, write_text
+from kolors_submit.run import Run
 
 STAGES = ("data", "train", "render", "score", "bundle")
 _SHA256 = re.compile(r"^[0-9a-f]{64}$")

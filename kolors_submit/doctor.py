@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Literal
 
 from kolors_submit.device import main_memory, read_cuda, why_no_cuda
+from kolors_submit.files import free_bytes
 from kolors_submit.lock import differences
-from kolors_submit.run import free_bytes, holder, is_held
+from kolors_submit.run import holder, is_held
 from kolors_submit.weights import KNOWN, PICTUREBOOK
 from kolors_submit.weights.download import gigabytes
 from kolors_submit.weights.find import SMALLEST_GPU

@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from kolors_submit.run import file_digest
+from kolors_submit.files import file_digest
 
 FORMAT = 1
 LOCK = Path(__file__).parent.parent / "uv.lock"

@@ -1,4 +1,6 @@
-"""A panel's picture as a file: PNG with its prompt, seed and settings as text; and whether it shows anything."""
+"""A panel's picture as a file: PNG with what it was rendered from and its ComfyUI workflow as text; and whether it
+shows anything.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +8,7 @@ import io
 import json
 from typing import TYPE_CHECKING
 
+from kolors_submit.export import comfyui, graph
 from kolors_submit.story import Prompt, Render
 
 if TYPE_CHECKING:
@@ -27,10 +30,11 @@ def fault_of(picture: Image.Image) -> str | None:
     return "is black" if lightest < DARK else "is flat, one colour all over"
 
 
-def png_bytes(picture: Image.Image, prompt: Prompt, seed: int, settings: Render) -> bytes:
-    """The picture as PNG with its prompt, seed and settings as text: `parameters` for people, `kolors-submit` as JSON.
+def png_bytes(picture: Image.Image, prompt: Prompt, seed: int, settings: Render, lora_digest: str) -> bytes:
+    """The picture as PNG with what it was rendered from as text.
 
-    The keys `prompt` and `workflow` are left free: ComfyUI reads its own JSON there.
+    `parameters` is for people, `kolors-submit` is JSON; `prompt` and `workflow` are ComfyUI's two forms of one graph,
+    which open there when the picture is dropped on it. They are left out where ComfyUI would read the prompt otherwise.
     """
     from PIL.PngImagePlugin import PngInfo
 
@@ -43,6 +47,12 @@ def png_bytes(picture: Image.Image, prompt: Prompt, seed: int, settings: Render)
     info = PngInfo()
     info.add_text("parameters", _parameters(prompt, seed, settings))
     info.add_text("kolors-submit", json.dumps(values, sort_keys=True))
+    shot = comfyui.Shot(prompt, seed, settings, comfyui.lora_name(lora_digest))
+    if not comfyui.refusals(shot):
+        nodes = comfyui.own(shot)
+        # In ASCII, because Pillow writes anything else as iTXt, which ComfyUI does not read.
+        info.add_text("prompt", json.dumps(graph.prompt(nodes)))
+        info.add_text("workflow", json.dumps(graph.workflow(nodes)))
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", pnginfo=info, compress_level=6)
     return buffer.getvalue()

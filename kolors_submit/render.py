@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from kolors_submit.engine.memory import Compute, compute_for
 from kolors_submit.errors import InputError, RuleError
+from kolors_submit.files import file_digest, keep_only, write_bytes, write_json
 from kolors_submit.picture import fault_of, png_bytes
-from kolors_submit.run import Job, Stage, file_digest, keep_only, write_bytes, write_json
+from kolors_submit.run import Job, Stage
 from kolors_submit.story import Prompt, panel_prompt
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from kolors_submit.engine.sampler import Task
 
 NAME = "render"
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,8 @@ def _render_panels(job: Job, pending: Sequence[PanelJob], compute: Compute) -> N
             latents = sample(unet, [tasks[panel.number] for panel in batch], settings, compute, step)
             for panel, latent in zip(batch, latents, strict=True):
                 picture = _checked(decode(decoder, latent), panel, compute)
-                write_bytes(panel.path, png_bytes(picture, panel.prompt, panel.seed, settings))
+                png = png_bytes(picture, panel.prompt, panel.seed, settings, panel.inputs["lora"])
+                write_bytes(panel.path, png)
                 panel.record.finish(panel.inputs, [panel.path], (time.monotonic() - begun) / len(batch))
 
         batches = [pending[start : start + compute.panels] for start in range(0, len(pending), compute.panels)]

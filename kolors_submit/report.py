@@ -58,7 +58,8 @@ class Reporter:
             TimeRemainingColumn(),
             TextColumn("{task.fields[detail]}", markup=False),
         )
-        with Progress(*columns, console=self.console, disable=self.quiet or not self.console.is_terminal, transient=True) as bar:
+        hidden = self.quiet or not self.console.is_terminal
+        with Progress(*columns, console=self.console, disable=hidden, transient=True) as bar:
             task = bar.add_task(f"{label:<8}", total=total, completed=start, detail="", speed="")
 
             def advance(steps: int = 1, detail: str = "") -> None:

@@ -12,12 +12,9 @@ Nothing a stage writes holds a date or a duration (those are in its record), so 
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
-import hashlib
 import json
 import os
-import shutil
 import socket
 import time
 from collections.abc import Iterable, Iterator
@@ -26,93 +23,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kolors_submit.errors import OutsideError
+from kolors_submit.files import PARTIAL, digest, file_digest, read_json, write_error, write_json
 
 if TYPE_CHECKING:
     from kolors_submit.report import Reporter
     from kolors_submit.story import Story
     from kolors_submit.weights import Base
-
-PARTIAL = ".partial"
-"""Suffix of a file that is being written; whatever bears it was left by a killed run."""
-
-
-def canonical_json(value: Any) -> str:
-    """JSON with sorted keys and no spare blanks: one text for one value."""
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-
-
-def pretty_json(value: Any) -> str:
-    """JSON for files that people read: sorted keys, two blanks, a final newline."""
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
-
-
-def digest(value: Any) -> str:
-    """SHA-256 of a JSON value, in hex."""
-    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-@contextlib.contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
-    """A path to write to that becomes `path` by rename when the block ends well, and is deleted when it does not.
-
-    Raises OutsideError where the disk is full or the folder cannot be written.
-    """
-    partial = path.with_name(f".{path.name}{PARTIAL}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield partial
-        with partial.open("rb") as file:
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise write_error(path, error) from error
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-
-
-def write_error(path: Path, error: OSError) -> OutsideError:
-    """A sentence for a write that the system refused."""
-    advice = {
-        errno.ENOSPC: "the disk is full; free some space and run again",
-        errno.EDQUOT: "the disk quota is used up; free some space and run again",
-        errno.EACCES: "no permission to write there; choose another folder with --runs or mend its owner",
-        errno.EPERM: "no permission to write there; choose another folder with --runs or mend its owner",
-        errno.EROFS: "the file system is read-only; choose another folder with --runs",
-    }.get(error.errno or 0, f"{error.strerror or error}; run again")
-    return OutsideError(f"cannot write {path}: {advice}")
-
-
-def write_bytes(path: Path, data: bytes) -> Path:
-    """Write a file whole or not at all."""
-    with atomic_path(path) as partial:
-        partial.write_bytes(data)
-    return path
-
-
-def write_text(path: Path, text: str) -> Path:
-    """Write a UTF-8 file whole or not at all."""
-    return write_bytes(path, text.encode("utf-8"))
-
-
-def write_json(path: Path, value: Any) -> Path:
-    """Write a JSON file for people, whole or not at all."""
-    return write_text(path, pretty_json(value))
-
-
-def read_json(path: Path) -> Any:
-    """The value of a JSON file of ours, or None where there is none or it was not written whole."""
-    try:
-        return json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
-        return None
 
 
 @dataclass(frozen=True)
@@ -180,7 +96,8 @@ class Run:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
-                raise OutsideError(f"{self.folder} is in use by {holder(self.folder)}; wait for it or use --name") from error
+                taken = f"{self.folder} is in use by {holder(self.folder)}; wait for it or use --name"
+                raise OutsideError(taken) from error
             file.seek(0)
             file.truncate()
             json.dump({"pid": os.getpid(), "host": socket.gethostname(), "verb": verb, "since": int(time.time())}, file)
@@ -284,36 +201,19 @@ class Stage:
 
     def _damaged(self, record: dict[str, Any]) -> list[str]:
         """Outputs that are missing or no longer have their digest."""
-        folder = self.run.folder
         outputs: dict[str, str] = record.get("outputs", {})
-        return [name for name, sha in outputs.items() if not (folder / name).is_file() or file_digest(folder / name) != sha]
+        paths = {name: self.run.folder / name for name in outputs}
+        return [name for name, path in paths.items() if not path.is_file() or file_digest(path) != outputs[name]]
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
     """`{"train": {"rank": 16}}` as `{"train.rank": 16}`, to name what changed."""
     if not isinstance(value, dict) or not value:
         return {prefix: value}
-    flat = {}
+    flat: dict[str, Any] = {}
     for key, item in value.items():
         flat |= _flat(item, f"{prefix}.{key}" if prefix else str(key))
     return flat
-
-
-def keep_only(folder: Path, keep: Iterable[Path]) -> None:
-    """Delete every file below `folder` that is not in `keep`, and the folders this empties."""
-    wanted = {path.resolve() for path in keep}
-    for path in sorted(folder.rglob("*"), reverse=True):
-        if path.is_symlink() or (path.is_file() and path.resolve() not in wanted):
-            path.unlink()
-        elif path.is_dir() and not any(path.iterdir()):
-            path.rmdir()
-
-
-def free_bytes(folder: Path) -> int:
-    """Free disk space where `folder` is or will be, in bytes."""
-    while not folder.exists():
-        folder = folder.parent
-    return shutil.disk_usage(folder).free
 
 
 @dataclass(frozen=True)

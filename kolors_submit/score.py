@@ -13,9 +13,10 @@ from PIL import Image
 
 from kolors_submit import weights
 from kolors_submit.errors import InputError, RuleError
+from kolors_submit.files import digest, file_digest, read_json, write_json
 from kolors_submit.metrics.predictor import predictor_digest, score_pictures
 from kolors_submit.report import Reporter
-from kolors_submit.run import Job, digest, file_digest, read_json, write_json
+from kolors_submit.run import Job
 
 NAME, FORMAT = "score", 1
 MAX_PIXELS = 100_000_000

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from kolors_submit.device import find_device
 from kolors_submit.errors import InputError
-from kolors_submit.run import Job, Run, read_json, run_folder
+from kolors_submit.files import read_json
+from kolors_submit.run import Job, Run, run_folder
 from kolors_submit.story import load_story
 from kolors_submit.weights import find_base
 from kolors_submit.weights.known import KOLORS

@@ -11,7 +11,8 @@ import numpy as np
 import yaml
 from PIL import Image
 
-from kolors_submit.run import Run, file_digest
+from kolors_submit.files import file_digest
+from kolors_submit.run import Run
 
 
 def write_pictures(folder: Path, count: int = 4) -> Path:

@@ -7,8 +7,9 @@ from PIL import Image
 
 from kolors_submit.compare import compare
 from kolors_submit.errors import InputError
+from kolors_submit.files import write_json
 from kolors_submit.report import quiet
-from kolors_submit.run import Run, write_json
+from kolors_submit.run import Run
 
 
 def make_run(folder, rank, score, predictor="official", sheet=True):

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import ast
-import os
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -18,11 +17,12 @@ HELP_SECONDS = 0.3
 # From the top of the design's order to the bottom; a module imports from its own layer only what `BESIDE` allows.
 LAYERS = (
     ("cli", "__main__"),
-    ("submission", "reproduce", "explore", "compare", "doctor"),
+    ("submission", "publish", "reproduce", "explore", "compare", "doctor"),
     ("data", "train", "render", "score", "bundle"),
     ("engine", "metrics", "hub", "export", "picturebook", "picture", "sheet", "fonts", "lock", "environment"),
     ("weights",),
     ("story", "run", "report", "device"),
+    ("files",),
     ("errors",),
 )
 STAGES = set(LAYERS[2])
@@ -111,6 +111,8 @@ def test_no_module_trusts_remote_code_or_pickles():
         "from kolors_submit.cli import run; run(['check', 'stories'])",
         "from kolors_submit.cli import run; run(['doctor', '--offline'])",
         "import kolors_submit.bundle.check, kolors_submit.bundle.pack",
+        "import kolors_submit.publish, kolors_submit.hub.modelscope, kolors_submit.hub.huggingface",
+        "import kolors_submit.reproduce",
         "import kolors_submit.data, kolors_submit.train, kolors_submit.render, kolors_submit.score",
     ],
 )
@@ -122,16 +124,13 @@ def test_a_fresh_process_imports_no_torch(program):
 
 
 def test_help_answers_at_once():
-    """The best of five, so that whatever else the machine does is left out."""
+    """Processor seconds, the best of five: other tests run beside this one, and waiting for them is not counted."""
     took = []
     for _ in range(5):
-        start = time.monotonic()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run([sys.executable, "-m", "kolors_submit", "--help"], check=True, capture_output=True, cwd=ROOT)
-        took.append(time.monotonic() - start)
-        if took[-1] <= HELP_SECONDS:
-            break
-    if min(took) > HELP_SECONDS and os.getloadavg()[0] > 2 * len(os.sched_getaffinity(0)):
-        pytest.skip(f"the machine is overloaded; the best was {min(took):.2f} s")
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        took.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     assert min(took) <= HELP_SECONDS
 
 

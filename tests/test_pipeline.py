@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import os
 import random
 import shutil
@@ -15,8 +16,9 @@ import pytest
 from PIL import Image
 
 from kolors_submit import submission
+from kolors_submit.files import read_json
 from kolors_submit.report import quiet
-from kolors_submit.run import Run, read_json
+from kolors_submit.run import Run
 from tests.pipeline import command, digests, story_values, submit, write_pictures, write_story
 
 PANELS = tuple(f"render.{number:02d}" for number in range(1, 9))
@@ -143,27 +145,47 @@ def test_the_main_job_runs_on_the_real_components(tiny_base, tmp_path, monkeypat
     assert "image_shape_filter" in str(report) and "image_aspect_ratio_filter" in str(report)
 
 
+def files_below(folder: Path) -> set[str]:
+    return {f"{place}/{name}" for place, _, names in os.walk(folder) for name in names}
+
+
+def kill_at(process: subprocess.Popen, folder: Path, *, seconds: float, files: float) -> bool:
+    """SIGKILL after so many seconds, or once so many files have been seen (half-written ones too), if it still runs."""
+    started, seen = time.monotonic(), files_below(folder)
+    while process.poll() is None and time.monotonic() - started < seconds and len(seen) < files:
+        time.sleep(0.001)
+        seen |= files_below(folder)
+    alive = process.poll() is None
+    if alive:
+        os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    return alive
+
+
 @pytest.mark.slow
-@pytest.mark.timeout(3000)
+@pytest.mark.timeout(2400)
 def test_killed_at_twenty_random_moments_the_bytes_are_those_of_an_unbroken_run(finished, tmp_path):
-    """Twenty runs, each killed once at a moment drawn over the whole length of a run, then run to the end."""
+    """Ten runs are killed at a moment drawn over a run's length, ten at a file drawn from all that a run writes."""
     whole = digests(finished.run)
     started = time.monotonic()
     submit(finished.story, finished.base, tmp_path / "timed")
-    length = time.monotonic() - started
-    moments = random.Random(7)
-    killed = 0
+    length, written = time.monotonic() - started, len(files_below(tmp_path / "timed"))
+    draw = random.Random(7)
+    killed, stages = 0, set()
     for attempt in range(20):
-        runs = tmp_path / f"runs{attempt}"
+        run = Run(tmp_path / f"runs{attempt}" / "story" / finished.base.name)
         process = subprocess.Popen(
-            command(finished.story, finished.base, runs), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            command(finished.story, finished.base, run.folder.parents[1]),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
-        time.sleep(length * (attempt + moments.random()) / 20)
-        if process.poll() is None:
-            os.kill(process.pid, signal.SIGKILL)
-            killed += 1
-        process.wait()
-        submit(finished.story, finished.base, runs)
-        assert digests(Run(runs / "story" / finished.base.name)) == whole, f"attempt {attempt}"
-        shutil.rmtree(runs)
+        share = (attempt // 2 + draw.random()) / 10
+        by_file = {"seconds": math.inf, "files": written * share}
+        limits = {"seconds": length * share, "files": math.inf} if attempt % 2 else by_file
+        killed += kill_at(process, run.folder, **limits)
+        stages.add(frozenset(path.stem.split(".")[0] for path in (run.folder / "stages").glob("*.json")))
+        submit(finished.story, finished.base, run.folder.parents[1])
+        assert digests(run) == whole, f"attempt {attempt}"
+        shutil.rmtree(run.folder)
     assert killed >= 18
+    assert len(stages) >= 4, f"the kills were not spread over the stages: {stages}"

@@ -16,10 +16,11 @@ from PIL import Image
 
 from kolors_submit.engine import lora_files
 from kolors_submit.errors import InputError, RuleError
+from kolors_submit.files import file_digest
 from kolors_submit.picture import fault_of
 from kolors_submit.render import render
 from kolors_submit.report import quiet
-from kolors_submit.run import Job, Run, file_digest
+from kolors_submit.run import Job, Run
 from kolors_submit.story import Story
 from kolors_submit.weights import open_base
 from tests.engine.parts import random_lora
@@ -91,7 +92,8 @@ def test_everything_is_there_and_said(job: Job) -> None:
     with Image.open(job.run.panel(3)) as picture:
         assert picture.size == (64, 64)
         assert picture.mode == "RGB"
-        assert "prompt" not in picture.info  # ComfyUI would take it for its own
+        assert f"kolors-lora-{file_digest(job.run.lora)[:8]}.safetensors" in picture.info["workflow"]
+        assert json.loads(picture.info["prompt"])["7"]["inputs"]["seed"] == 3
         told = json.loads(picture.info["kolors-submit"])
         assert (told["prompt"], told["negative"], told["seed"]) == ("一个女孩 3，水彩画", "低质量", 3)
         assert told["settings"]["steps"] == 2
@@ -200,11 +202,11 @@ def test_a_stopped_run_goes_on_at_the_next_panel(job: Job, monkeypatch: pytest.M
     drawn: list[int] = []
     real = stage.png_bytes
 
-    def stop_after_three(picture: Image.Image, prompt: Any, seed: int, settings: Any) -> bytes:
+    def stop_after_three(picture: Image.Image, prompt: Any, seed: int, *rest: Any) -> bytes:
         if len(drawn) == 3:
             raise KeyboardInterrupt
         drawn.append(seed)  # a panel's number here
-        return real(picture, prompt, seed, settings)
+        return real(picture, prompt, seed, *rest)
 
     monkeypatch.setattr(stage, "png_bytes", stop_after_three)
     with pytest.raises(KeyboardInterrupt):

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from kolors_submit.errors import InputError, OutsideError, RuleError
+from kolors_submit.files import read_json
 from kolors_submit.metrics.predictor import predictor_digest
 from kolors_submit.report import Reporter, quiet
-from kolors_submit.run import Job, Run, read_json
+from kolors_submit.run import Job, Run
 from kolors_submit.score import score, score_folder
 from kolors_submit.weights import open_base
 from tests.bundle.runs import panel_png, story

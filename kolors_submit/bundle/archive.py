@@ -12,7 +12,7 @@ from pathlib import Path
 
 from kolors_submit.bundle import layout, manifest
 from kolors_submit.errors import InputError
-from kolors_submit.run import atomic_path, write_error
+from kolors_submit.files import atomic_path, write_error
 
 MAX_RATIO = 200
 """Text shrinks to a tenth; zip bombs to a thousandth."""

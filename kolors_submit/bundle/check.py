@@ -23,6 +23,7 @@ RULES: tuple[tuple[str, Rule], ...] = (
     ("panels", rules_files.pictures),
     ("prompts", rules_contents.prompts),
     ("lora", rules_files.lora_files),
+    ("workflows", rules_files.workflow_files),
     ("introduction", rules_pages.card),
     ("score", rules_contents.scores),
     ("base", rules_contents.base),

@@ -10,13 +10,11 @@ from typing import Any
 from kolors_submit.bundle import layout
 from kolors_submit.bundle.contents import PromptRow, prompt_rows
 from kolors_submit.bundle.lora import LoraSummary
+from kolors_submit.export.comfyui import NODE_ALPHA_LIMIT
 from kolors_submit.story import Story
 
 KOLORS = "kolors"
 """The name of the base that the contest accepts; on any other an entry is a demonstration."""
-
-NODE_LIMIT = 4.0
-"""The largest lora_alpha that the contest's ComfyUI node takes."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,7 @@ class Strengths:
     @property
     def node_takes_it(self) -> bool:
         """Whether the node's slider goes as far."""
-        return 0 <= self.node <= NODE_LIMIT
+        return 0 <= self.node <= NODE_ALPHA_LIMIT
 
     @property
     def diffsynth(self) -> float:
@@ -64,7 +62,7 @@ class Entry:
     """One entry: the resolved story and the values of the files beside it in the bundle."""
 
     story: Story
-    slug: str
+    lora_name: str
     base: Mapping[str, str]
     lora: LoraSummary
     train: Mapping[str, Any]
@@ -105,12 +103,17 @@ class Entry:
     @property
     def safetensors(self) -> str:
         """Name of the LoRA's safetensors file."""
-        return f"{self.slug}.safetensors"
+        return f"{self.lora_name}.safetensors"
 
     @property
     def ckpt(self) -> str:
         """Name of the LoRA's .ckpt file."""
-        return f"{self.slug}.ckpt"
+        return f"{self.lora_name}.ckpt"
+
+    @property
+    def diffusers(self) -> str:
+        """Name of the LoRA's file in diffusers' own keys."""
+        return f"{self.lora_name}{layout.DIFFUSERS}"
 
     @property
     def rows(self) -> list[PromptRow]:

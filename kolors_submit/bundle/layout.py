@@ -37,21 +37,17 @@ LIMITS = {
 MAX_PANEL_SIDE = 2048
 MAX_SHEET_PIXELS = 100_000_000
 
-_SLUG = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
 _REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,95}/[A-Za-z0-9][A-Za-z0-9_.-]{0,95}")
 _WINDOWS = {"con", "prn", "aux", "nul", *(f"{name}{digit}" for name in ("com", "lpt") for digit in range(1, 10))}
+
+
+DIFFUSERS = "_diffusers.safetensors"
+"""How the LoRA's third file ends, in diffusers' own keys; the others are the same name with .safetensors and .ckpt."""
 
 
 def panel_file(number: int) -> str:
     """The path of panel `number`, counted from 1."""
     return f"{IMAGES}/{number:02d}.png"
-
-
-def slug(name: str) -> str:
-    """An ASCII file name for a story's name; `story` where nothing of it is ASCII."""
-    text = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
-    text = re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._")[:64].rstrip("-._")
-    return text if _SLUG.fullmatch(text) else "story"
 
 
 def is_repository(name: str | None) -> bool:

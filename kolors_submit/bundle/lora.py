@@ -1,8 +1,9 @@
-"""The bundle's two LoRA files, read as a stranger's and compared tensor by tensor, without torch.
+"""The bundle's three LoRA files, read as a stranger's and compared tensor by tensor, without torch.
 
 lora/*.safetensors has kohya's keys (`lora_unet_<module>.lora_down.weight`, `.lora_up.weight`, `.alpha`), lora/*.ckpt
 DiffSynth's (`blocks.7.<module>.lora_A.default.weight`, `.lora_B.…`), which count the UNet's blocks where diffusers
-names them.
+names them. lora/*_diffusers.safetensors has diffusers' PEFT keys (`unet.<module>.lora_A.weight`, `.lora_B.…`), which
+keep the dots that kohya's lose; there is no alpha in it, so alpha / rank is multiplied into B.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+from safetensors.numpy import save
 
 from kolors_submit.bundle.ckpt import read_ckpt
 from kolors_submit.bundle.tensors import Header, read_header, read_tensors
 from kolors_submit.errors import InputError
+from kolors_submit.files import write_bytes
 
 MAX_RANK = 1024
 _READS_CONTEXT = ("_attn2_to_k", "_attn2_to_v")
@@ -81,6 +84,21 @@ def _up_blocks() -> Iterator[str | None]:
 
 def kohya_key(key: str) -> str | None:
     """The kohya key of a DiffSynth key, or None for a key that is not one of a Kolors LoRA."""
+    found = _module_and_half(key)
+    if found is None:
+        return None
+    module, half = found
+    return f"lora_unet_{module.replace('.', '_')}.{'lora_down' if half == 'A' else 'lora_up'}.weight"
+
+
+def diffusers_key(key: str) -> str | None:
+    """The diffusers key of a DiffSynth key, or None for a key that is not one of a Kolors LoRA."""
+    found = _module_and_half(key)
+    return None if found is None else f"unet.{found[0]}.lora_{found[1]}.weight"
+
+
+def _module_and_half(key: str) -> tuple[str, str] | None:
+    """Diffusers' name of the module of a DiffSynth key, and A or B."""
     match = _DIFFSYNTH.fullmatch(key)
     block = block_names().get(int(match.group(1))) if match else None
     if match is None or block is None:
@@ -88,8 +106,7 @@ def kohya_key(key: str) -> str | None:
     inside = match.group(2)
     for pattern, replacement in _INSIDE:
         inside = re.sub(pattern, replacement, inside)
-    module = f"{block}.{inside}".replace(".", "_")
-    return f"lora_unet_{module}.{'lora_down' if match.group(3) == 'A' else 'lora_up'}.weight"
+    return f"{block}.{inside}", match.group(3)
 
 
 def summarise(path: Path) -> LoraSummary:
@@ -151,3 +168,36 @@ def differences(safetensors: Path, ckpt: Path) -> list[str]:
             found.append(f"{key} in {ckpt.name} differs from {name} in {safetensors.name}")
         seen.add(name)
     return found + [f"{ckpt.name} lacks the counterpart of {name}" for name in sorted(ours.keys() - seen)]
+
+
+def write_diffusers(safetensors: Path, ckpt: Path, target: Path) -> Path:
+    """Write the LoRA in diffusers' keys, float32; equal LoRAs give equal bytes. The two files must be alike."""
+    return write_bytes(target, save(dict(_in_diffusers_keys(safetensors, ckpt))))
+
+
+def diffusers_differences(safetensors: Path, ckpt: Path, diffusers: Path) -> list[str]:
+    """What differs between the LoRA and its file in diffusers' keys; raises InputError where one cannot be read."""
+    header = read_header(diffusers)
+    theirs = dict(read_tensors(diffusers, header))
+    found = []
+    for key, values in _in_diffusers_keys(safetensors, ckpt):
+        other = theirs.pop(key, None)
+        if other is None:
+            found.append(f"{diffusers.name} lacks {key}")
+        elif values.shape != other.shape or not np.allclose(values, other, rtol=1e-4, atol=1e-7):
+            found.append(f"{key} in {diffusers.name} is not the LoRA of {safetensors.name} with its alpha")
+    return found + [f"{diffusers.name} has {key[:200]}, {safetensors.name} has not" for key in sorted(theirs)]
+
+
+def _in_diffusers_keys(safetensors: Path, ckpt: Path) -> Iterator[tuple[str, np.ndarray]]:
+    """The LoRA's tensors under diffusers' keys, whose dots only the .ckpt's keys still have."""
+    values = dict(read_tensors(safetensors, read_header(safetensors)))
+    for key, half in read_ckpt(ckpt):
+        kohya, name = kohya_key(key), diffusers_key(key)
+        if kohya is None or name is None or kohya not in values:
+            raise InputError(f"{ckpt}: {key[:200]!r} has no counterpart in {safetensors.name}")
+        half = half.astype(np.float32)
+        if name.endswith(".lora_B.weight"):
+            alpha = float(values[f"{kohya.removesuffix('.lora_up.weight')}.alpha"].reshape(-1)[0])
+            half = half * np.float32(alpha / half.shape[1])
+        yield name, half

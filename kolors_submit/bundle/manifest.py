@@ -12,7 +12,7 @@ from typing import Any
 
 from kolors_submit.bundle import layout
 from kolors_submit.errors import InputError
-from kolors_submit.run import file_digest, pretty_json, write_text
+from kolors_submit.files import file_digest, pretty_json, write_text
 
 FORMAT = 1
 _SHA256 = re.compile(r"[0-9a-f]{64}")

@@ -10,16 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from kolors_submit import environment
-from kolors_submit.bundle import layout, manifest
+from kolors_submit.bundle import layout, manifest, workflows
 from kolors_submit.bundle.card import card_text, post_text
 from kolors_submit.bundle.contents import CONFIGURATION, prompts_text, story_text
 from kolors_submit.bundle.entry import Entry, FunnelStep
-from kolors_submit.bundle.lora import summarise
+from kolors_submit.bundle.lora import summarise, write_diffusers
 from kolors_submit.bundle.page import page_text
 from kolors_submit.errors import InputError
-from kolors_submit.run import Job, Run, atomic_path, file_digest, keep_only, read_json, write_json, write_text
+from kolors_submit.export.comfyui import lora_name
+from kolors_submit.files import atomic_path, file_digest, keep_only, read_json, write_json, write_text
+from kolors_submit.run import Job, Run
 
-NAME, FORMAT = "bundle", 1
+NAME, FORMAT = "bundle", 2
 
 
 def pack(job: Job) -> bool:
@@ -31,7 +33,6 @@ def pack(job: Job) -> bool:
     sources = _sources(job)
     inputs = {
         "story": job.story.model_dump(by_alias=True, mode="json"),
-        "slug": _slug(job),
         "base": {"name": job.base.name, "digest": job.base.digest},
         "files": {str(path.relative_to(job.run.folder)): file_digest(path) for path in sources},
     }
@@ -49,12 +50,6 @@ def pack(job: Job) -> bool:
     stage.finish(inputs, outputs, time.monotonic() - start)
     job.report.stage(NAME, f"{len(outputs)} files in {folder}", done=True)
     return True
-
-
-def _slug(job: Job) -> str:
-    """The LoRA's file name: that of the repository where the story names one, else that of the run folder."""
-    repository = job.story.submission.repository
-    return layout.slug(repository.split("/")[-1] if repository else job.run.folder.parent.name)
 
 
 def _sources(job: Job) -> list[Path]:
@@ -85,10 +80,10 @@ def _metrics(run: Run) -> Path:
 
 def _write(job: Job, folder: Path) -> list[Path]:
     """Write everything but the manifest."""
-    run, slug = job.run, _slug(job)
+    run, entry = job.run, _entry(job)
     copies = {
-        f"{layout.LORA}/{slug}.safetensors": run.lora,
-        f"{layout.LORA}/{slug}.ckpt": run.train / "lora.ckpt",
+        f"{layout.LORA}/{entry.safetensors}": run.lora,
+        f"{layout.LORA}/{entry.ckpt}": run.train / "lora.ckpt",
         layout.SCORES: run.scores,
         layout.TRAIN: run.train / "train.json",
         layout.DATA: run.data / "data.json",
@@ -96,7 +91,8 @@ def _write(job: Job, folder: Path) -> list[Path]:
     }
     copies |= {layout.panel_file(number): path for number, path in enumerate(_panels(job), start=1)}
     outputs = [_copy(source, folder / name) for name, source in copies.items()]
-    entry = _entry(job, slug)
+    outputs.append(write_diffusers(run.lora, run.train / "lora.ckpt", folder / layout.LORA / entry.diffusers))
+    outputs += workflows.write(folder / layout.COMFYUI, job.story, entry.lora_name, job.report)
     outputs += [
         write_json(folder / layout.CONFIGURATION, CONFIGURATION),
         write_json(folder / layout.ENVIRONMENT, entry.environment),
@@ -115,7 +111,7 @@ def _copy(source: Path, target: Path) -> Path:
     return target
 
 
-def _entry(job: Job, slug: str) -> Entry:
+def _entry(job: Job) -> Entry:
     """What card and page tell, from the run's files."""
     run = job.run
     render = _read(run.render / "render.json", "render")
@@ -123,7 +119,7 @@ def _entry(job: Job, slug: str) -> Entry:
     made = {key: render[key] for key in ("base", "lora", "compute")}
     return Entry(
         story=job.story,
-        slug=slug,
+        lora_name=lora_name(file_digest(run.lora)),
         base={"name": job.base.name, "digest": job.base.digest},
         lora=summarise(run.lora),
         train=_read(run.train / "train.json", "train"),

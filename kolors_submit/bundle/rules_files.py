@@ -11,11 +11,11 @@ from typing import Any
 
 from PIL import Image
 
-from kolors_submit.bundle import layout, lora, manifest
+from kolors_submit.bundle import layout, lora, manifest, workflows
 from kolors_submit.bundle.finding import Finding, fail, warn
 from kolors_submit.bundle.opened import Opened
 from kolors_submit.errors import InputError
-from kolors_submit.run import file_digest
+from kolors_submit.files import file_digest
 from kolors_submit.story import panel_prompt
 from kolors_submit.story.model import PANELS
 
@@ -73,8 +73,9 @@ def secrets(bundle: Opened) -> Iterator[Finding]:
 
 
 def lora_files(bundle: Opened) -> Iterator[Finding]:
-    """One LoRA as safetensors and as .ckpt, sound, alike, of the rank and alpha that the story says."""
-    tensors, ckpts = bundle.in_folder(layout.LORA, ".safetensors"), bundle.in_folder(layout.LORA, ".ckpt")
+    """One LoRA in kohya's, DiffSynth's and diffusers' keys, sound, alike, of the story's rank and alpha."""
+    ckpts, third = bundle.in_folder(layout.LORA, ".ckpt"), bundle.in_folder(layout.LORA, layout.DIFFUSERS)
+    tensors = [name for name in bundle.in_folder(layout.LORA, ".safetensors") if name not in third]
     if not tensors or not ckpts:
         yield fail("lora", "lora/ needs the LoRA as .safetensors and as .ckpt; run `kolors-submit bundle` again")
         return
@@ -84,8 +85,14 @@ def lora_files(bundle: Opened) -> Iterator[Finding]:
     found = lora.summarise(path)
     yield from _against_story(bundle, found)
     yield from _against_records(bundle, path, found)
-    for difference in lora.differences(path, bundle.folder / ckpts[0])[:20]:
+    differences = lora.differences(path, bundle.folder / ckpts[0])
+    if not differences:
+        for name in third:
+            differences += lora.diffusers_differences(path, bundle.folder / ckpts[0], bundle.folder / name)
+    for difference in differences[:20]:
         yield fail("lora", difference)
+    if not third:
+        yield warn("lora", f"lora/ has no *{layout.DIFFUSERS}; `kolors-submit export --to diffusers` makes it")
 
 
 def _against_story(bundle: Opened, found: lora.LoraSummary) -> Iterator[Finding]:
@@ -148,6 +155,28 @@ def _panel(bundle: Opened, name: str) -> Iterator[Finding]:
         if said.get(key) != value:
             rule = "seeds" if key == "seed" else "prompts"
             yield fail(rule, f"{name} was rendered with another {key} than story.yaml says")
+    if "workflow" in text:
+        yield from _workflow(bundle, name, _json(text["workflow"]))
+
+
+def workflow_files(bundle: Opened) -> Iterator[Finding]:
+    """Each workflow in comfyui/ is of a panel of the story, and has no node, LoRA, prompt or seed but ours."""
+    if bundle.story is None:
+        return
+    for name in bundle.in_folder(layout.COMFYUI, ".json"):
+        number = Path(name).stem.removesuffix(workflows.CONTEST)
+        if not number.isdecimal() or not 1 <= int(number) <= len(bundle.story.panels):
+            yield fail("workflows", f"{name} belongs to no panel of the story")
+        else:
+            yield from _workflow(bundle, name, manifest.read_json_strictly(bundle.folder / name))
+
+
+def _workflow(bundle: Opened, name: str, value: Any) -> Iterator[Finding]:
+    assert bundle.story is not None
+    loras = {Path(path).name for path in bundle.names if path.startswith(f"{layout.LORA}/")}
+    number = int(Path(name).stem.removesuffix(workflows.CONTEST))
+    for problem in workflows.problems(value, bundle.story, number, loras):
+        yield fail("workflows", f"the ComfyUI workflow in {name} {problem}")
 
 
 def sheet(bundle: Opened) -> Iterator[Finding]:

@@ -81,7 +81,7 @@ def show(answer: Answer, /, file: Path, base: str | None, settings: tuple[str, .
 @click.pass_obj
 def schema(answer: Answer, /, file: Path, quiet: bool) -> None:
     """Write the JSON schema of story files (stories/story.schema.json) from the settings' own types."""
-    from kolors_submit.run import write_text
+    from kolors_submit.files import write_text
 
     answer.outputs["schema"] = write_text(file, schema_text())
     reporter(quiet).say(f"{file} written")

@@ -29,7 +29,8 @@ from kolors_submit.data.filtering import Candidate, run_filters
 from kolors_submit.data.pictures import BadPicture, decode, is_plain
 from kolors_submit.data.recipe import recipe_yaml
 from kolors_submit.errors import InputError
-from kolors_submit.run import Job, atomic_path, file_digest, keep_only, write_json, write_text
+from kolors_submit.files import atomic_path, file_digest, keep_only, write_json, write_text
+from kolors_submit.run import Job
 
 NAME, FORMAT = "data", 1
 MAX_THREADS = 8

@@ -16,7 +16,7 @@ from typing import Any
 
 from kolors_submit.data.recipe import INPUT, PREDICTOR, operators, recipe_yaml
 from kolors_submit.errors import OutsideError
-from kolors_submit.run import canonical_json, read_json, write_text
+from kolors_submit.files import canonical_json, read_json, write_text
 from kolors_submit.story import Filters
 
 LOG = "data-juicer.log"

@@ -13,7 +13,7 @@ from kolors_submit.data.captions import MAX_CHARACTERS
 from kolors_submit.data.pictures import MAX_BYTES, SUFFIXES, BadPicture
 from kolors_submit.data.sources import Sample, shown
 from kolors_submit.errors import InputError
-from kolors_submit.run import file_digest
+from kolors_submit.files import file_digest
 
 METADATA = ("metadata.csv", "metadata.jsonl")
 MAX_METADATA_BYTES = 256 * 2**20

@@ -60,7 +60,7 @@ def _apply(operator: Any, dataset: Any) -> tuple[dict[int, Any], Any]:
         return {}, valued
     ids = list(valued["id"])
     if isinstance(operator, Filter):
-        stats = [row[Fields.stats] for row in valued.to_list()]
+        stats = list(valued[Fields.stats])  # decoded, which to_list() is not in every release of datasets
         keep = [bool(next(iter(operator.process_batched({Fields.stats: [one]})))) for one in stats]
         kept = valued.select([index for index, is_kept in enumerate(keep) if is_kept])
         return dict(zip(ids, stats, strict=True)), kept

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save
 
 from kolors_submit.engine import base as bases
 from kolors_submit.engine.memory import THREADS, arithmetic, release
-from kolors_submit.run import digest, write_bytes
+from kolors_submit.files import digest, write_bytes
 
 if TYPE_CHECKING:
     from kolors_submit.weights import Base

@@ -24,7 +24,9 @@ from safetensors.torch import save
 from kolors_submit.engine.architecture import Config
 from kolors_submit.engine.lora import Lora, LoraModule, check, diffusers_names, layer_shapes
 from kolors_submit.errors import InputError
-from kolors_submit.run import canonical_json, write_bytes
+from kolors_submit.files import canonical_json, write_bytes
+
+FORMATS = ("kohya", "diffusers", "diffsynth")
 
 METADATA_KEY = "kolors_submit"
 """The one key of our safetensors' metadata; several would be written in random order."""
@@ -85,18 +87,22 @@ def write_ckpt(path: Path, lora: Lora) -> Path:
     return write_bytes(path, buffer.getvalue())
 
 
-def read(path: Path, config: Config, alpha: float | None = None) -> Lora:
+def read(path: Path, config: Config, alpha: float | None = None, keys: str | None = None) -> Lora:
     """Read a LoRA for a UNet config from any of the three formats, and check each layer against the config.
 
-    `alpha` is used where the file has none; without either it is the rank, so that the scale is one. Raises InputError
+    `alpha` is used where the file has none; without either it is the rank, so that the scale is one. `keys` names the
+    one format (of FORMATS) that the file must be in. Raises InputError
     for what is no LoRA, one for another base, unknown keys, or values that are not finite.
     """
     tensors, metadata = _read_tensors(path)
-    kohya = {theirs.removeprefix("lora_unet_"): ours for ours, theirs in _kohya_names(config).items()}
     diffusers = {theirs: ours for ours, theirs in diffusers_names(config).items()}
+    kohya = {theirs.replace(".", "_"): ours for theirs, ours in diffusers.items()}
     diffsynth = {name: name for name in diffusers.values()}
-    formats = ((_KOHYA, kohya), (_DIFFUSERS, diffusers), (_DIFFSYNTH, diffsynth))
-    pattern, names = next(((p, n) for p, n in formats if any(p.fullmatch(key) for key in tensors)), formats[0])
+    formats = {"kohya": (_KOHYA, kohya), "diffusers": (_DIFFUSERS, diffusers), "diffsynth": (_DIFFSYNTH, diffsynth)}
+    found_keys = next((f for f, (p, _) in formats.items() if any(p.fullmatch(key) for key in tensors)), FORMATS[0])
+    if keys not in (None, found_keys):
+        raise InputError(f"{path} has {found_keys} keys, not {keys}; leave --from out, or name the other file")
+    pattern, names = formats[found_keys]
     parts: dict[str, Tensors] = {}
     for key, tensor in tensors.items():
         match = pattern.fullmatch(key)

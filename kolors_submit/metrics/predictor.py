@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from kolors_submit.errors import InputError
-from kolors_submit.run import digest
+from kolors_submit.files import digest
 from kolors_submit.weights import choose_files
 from kolors_submit.weights.digests import digests_of
 

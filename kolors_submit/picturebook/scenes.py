@@ -6,7 +6,7 @@ Nothing here draws or names anything: `captions` puts a scene into words and `pa
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 Kind = Literal["girl", "boy", "woman", "man", "grandmother", "grandfather"]
 HairColour = Literal["black", "brown", "golden", "red", "silver", "blue"]

@@ -101,11 +101,11 @@ def _refuse_clever_yaml(text: str, refuse: Any) -> None:
     """Anchors can explode, tags can construct, nesting can exhaust the stack: a story needs none of them."""
     depth = 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
-        line = event.start_mark.line + 1
+        line = event.start_mark.line + 1 if event.start_mark else None
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
             raise refuse("anchors and aliases (& and *) are not allowed in a story; write the value out", line)
-        if getattr(event, "tag", None):
-            raise refuse(f"the tag {event.tag} is not allowed in a story", line)
+        if tag := getattr(event, "tag", None):
+            raise refuse(f"the tag {tag} is not allowed in a story", line)
         depth += isinstance(event, yaml.CollectionStartEvent)
         depth -= isinstance(event, yaml.CollectionEndEvent)
         if depth > MAX_DEPTH:

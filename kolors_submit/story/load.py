@@ -98,8 +98,9 @@ def _panels(values: dict[str, Any]) -> Iterator[tuple[int, Panel]]:
     panels = values.get("panels")
     for index, item in enumerate(panels if isinstance(panels, list) else []):
         if isinstance(item, dict) and isinstance(item.get("prompt"), str):
-            negative = item.get("negative", "")
-            yield index, Panel.model_construct(prompt=item["prompt"], negative=negative if isinstance(negative, str) else "")
+            negative = item.get("negative")
+            words = {"prompt": item["prompt"], "negative": negative if isinstance(negative, str) else ""}
+            yield index, Panel.model_construct(None, **words)
 
 
 def _words_only(values: dict[str, Any]) -> Story:
@@ -108,9 +109,13 @@ def _words_only(values: dict[str, Any]) -> Story:
     def texts(part: Any) -> dict[str, str]:
         return {k: v for k, v in part.items() if isinstance(v, str)} if isinstance(part, dict) else {}
 
-    style = Style.model_construct(**{k: v for k, v in texts(values.get("style")).items() if k in Style.model_fields})
-    language = values.get("language", "zh")
-    return Story.model_construct(style=style, characters=texts(values.get("characters")), language=language)
+    style = {key: text for key, text in texts(values.get("style")).items() if key in Style.model_fields}
+    words = {
+        "style": Style.model_construct(None, **style),
+        "characters": texts(values.get("characters")),
+        "language": values.get("language", "zh"),
+    }
+    return Story.model_construct(None, **words)
 
 
 def _location(location: tuple[Any, ...]) -> Location:

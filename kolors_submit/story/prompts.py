@@ -7,6 +7,7 @@ import importlib.util
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from kolors_submit.errors import OutsideError
 from kolors_submit.story.model import Panel, Story
@@ -61,7 +62,7 @@ def panel_prompt(story: Story, panel: Panel) -> Prompt:
 
 
 @functools.cache
-def _sentencepiece():
+def _sentencepiece() -> Any:
     """The real ChatGLM tokenizer's pieces, read from the diffsynth package without importing it."""
     import sentencepiece
 

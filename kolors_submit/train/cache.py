@@ -16,7 +16,8 @@ from kolors_submit.engine import base as bases
 from kolors_submit.engine.conditioning import Conditioning, add_time_id, encode_cached
 from kolors_submit.engine.memory import THREADS, compute_all, compute_for, release
 from kolors_submit.errors import InputError
-from kolors_submit.run import Job, digest, write_bytes
+from kolors_submit.files import digest, write_bytes
+from kolors_submit.run import Job
 from kolors_submit.train.batches import Shape
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from kolors_submit.run import write_bytes
+from kolors_submit.files import write_bytes
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 
 from kolors_submit.errors import InputError, OutsideError
-from kolors_submit.run import free_bytes
+from kolors_submit.files import free_bytes
 from kolors_submit.story import Train
 
 ACTIVATION_BYTES = 7.5e9

@@ -9,7 +9,8 @@ import torch
 from kolors_submit.engine import base as bases
 from kolors_submit.engine import sampler
 from kolors_submit.engine.memory import arithmetic, compute_for, release
-from kolors_submit.run import Job, atomic_path
+from kolors_submit.files import atomic_path
+from kolors_submit.run import Job
 from kolors_submit.train.loop import Sampler
 from kolors_submit.train.module import LoraTraining
 from kolors_submit.train.plan import Plan

@@ -17,7 +17,8 @@ from kolors_submit.engine import lora_files
 from kolors_submit.engine.memory import release
 from kolors_submit.engine.sampler import PIXELS_PER_LATENT, Task, check_size
 from kolors_submit.errors import InputError
-from kolors_submit.run import Job, keep_only, write_json, write_text
+from kolors_submit.files import keep_only, write_json, write_text
+from kolors_submit.run import Job
 from kolors_submit.story import MAX_TOKENS, Train, panel_prompt
 from kolors_submit.train import FORMAT, NOT_IN_THE_RESULT
 from kolors_submit.train.cache import build_examples, text_conditionings

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from kolors_submit.errors import InputError
-from kolors_submit.run import digest
+from kolors_submit.files import digest
 from kolors_submit.weights.digests import digests_of
 
 PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kolors_submit.errors import OutsideError
-from kolors_submit.run import file_digest, read_json, write_json
+from kolors_submit.files import file_digest, read_json, write_json
 
 LARGE = 64 * 2**20
 """Files below this many bytes are read every time: it takes milliseconds."""

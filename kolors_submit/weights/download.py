@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from kolors_submit.errors import OutsideError
+from kolors_submit.files import file_digest, free_bytes, write_error, write_json
 from kolors_submit.report import Reporter
-from kolors_submit.run import file_digest, free_bytes, write_error, write_json
 from kolors_submit.weights.digests import entry_of, is_unchanged, read_record, record_path
 from kolors_submit.weights.hubs import HUBS, Hub, Remote
 from kolors_submit.weights.known import Weights

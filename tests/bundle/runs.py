@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from pathlib import Path
@@ -11,8 +12,10 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from kolors_submit.export.comfyui import lora_name
+from kolors_submit.files import canonical_json, file_digest, write_bytes, write_json, write_text
 from kolors_submit.report import quiet
-from kolors_submit.run import Job, Run, canonical_json, file_digest, write_bytes, write_json, write_text
+from kolors_submit.run import Job, Run
 from kolors_submit.story import Story, panel_prompt
 from kolors_submit.weights import OFFICIAL_PREDICTOR, Base
 
@@ -107,23 +110,35 @@ def lora_arrays(rank: int, context: int) -> dict[tuple[str, str], tuple[np.ndarr
     return arrays
 
 
+def kohya_bytes(lora: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]], alpha: float) -> bytes:
+    """The LoRA under kohya's keys, by safetensors' own writer."""
+    from safetensors.numpy import save
+
+    kohya = {}
+    for (block, inside), (down, up) in lora.items():
+        name = "lora_unet_" + f"{block}.{inside}".replace("to_out", "to_out.0").replace(".", "_")
+        kohya |= {f"{name}.lora_down.weight": down, f"{name}.lora_up.weight": up}
+        kohya[f"{name}.alpha"] = np.array(alpha, np.float32)
+    return save(kohya, metadata={"kolors_submit": canonical_json({"alpha": alpha})})
+
+
 def write_lora(folder: Path, lora: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]], alpha: float) -> None:
     """lora.safetensors in kohya's keys and lora.ckpt in DiffSynth's, by safetensors' and torch's own writers."""
     import torch
-    from safetensors.numpy import save
 
-    kohya, diffsynth = {}, {}
+    diffsynth = {}
     for (block, inside), (down, up) in lora.items():
-        theirs = f"{block}.{inside}".replace("to_out", "to_out.0").replace(".", "_")
-        kohya |= {f"lora_unet_{theirs}.lora_down.weight": down, f"lora_unet_{theirs}.lora_up.weight": up}
-        kohya[f"lora_unet_{theirs}.alpha"] = np.array(alpha, np.float32)
         ours = f"blocks.{BLOCKS[block]}.{inside}"
         diffsynth[f"{ours}.lora_A.default.weight"] = torch.from_numpy(down.copy())
         diffsynth[f"{ours}.lora_B.default.weight"] = torch.from_numpy(up.copy())
-    write_bytes(folder / "lora.safetensors", save(kohya, metadata={"kolors_submit": canonical_json({"alpha": alpha})}))
+    write_bytes(folder / "lora.safetensors", kohya_bytes(lora, alpha))
     buffer = io.BytesIO()
     torch.save(diffsynth, buffer)
     write_bytes(folder / "lora.ckpt", buffer.getvalue())
+
+
+LORA = lora_name(hashlib.sha256(kohya_bytes(lora_arrays(4, 2048), 8.0)).hexdigest())
+"""The name of the LoRA's files in a bundle of `story()` on Kolors."""
 
 
 def panel_png(chosen: Story, number: int) -> bytes:

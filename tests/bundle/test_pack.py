@@ -14,14 +14,16 @@ from kolors_submit.bundle.check import check
 from kolors_submit.bundle.contents import prompt_rows, read_prompts, read_story
 from kolors_submit.bundle.pack import pack
 from kolors_submit.errors import InputError
-from kolors_submit.run import file_digest
-from tests.bundle.runs import make_run, story
+from kolors_submit.files import file_digest
+from tests.bundle.runs import LORA, make_run, story
 
 EXPECTED = {
     *layout.FILES,
     *(f"images/{n:02d}.png" for n in range(1, 9)),
-    "lora/Rainy-Cat.safetensors",
-    "lora/Rainy-Cat.ckpt",
+    *(f"comfyui/{n:02d}.json" for n in range(1, 9)),
+    f"lora/{LORA}.safetensors",
+    f"lora/{LORA}.ckpt",
+    f"lora/{LORA}_diffusers.safetensors",
 }
 
 

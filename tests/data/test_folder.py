@@ -12,7 +12,7 @@ from kolors_submit.data import account
 from kolors_submit.data.dataset import prepare, read_prepared
 from kolors_submit.data.folder import digests, read_folder
 from kolors_submit.errors import InputError
-from kolors_submit.run import read_json
+from kolors_submit.files import read_json
 from tests.data.jobs import NO_FILTERS, encoded, make_job, picture
 
 

@@ -19,7 +19,7 @@ from kolors_submit.data.dataset import prepare, read_prepared
 from kolors_submit.data.hub import _bytes
 from kolors_submit.data.pictures import BadPicture
 from kolors_submit.errors import InputError, OutsideError
-from kolors_submit.run import read_json
+from kolors_submit.files import read_json
 from tests.data.jobs import NO_FILTERS, encoded, make_job, picture
 
 
@@ -63,8 +63,6 @@ BOTH = ["一只猫, watercolor style", "a dog, watercolor style"]
 
 @pytest.mark.parametrize("hub", ["huggingface", "modelscope"])
 def test_a_dataset_on_this_disk(tmp_path: Path, on_disk: Path, hub: str) -> None:
-    if hub == "modelscope":
-        pytest.importorskip("addict", reason="modelscope's dataset client needs addict")
     assert captions(tmp_path, f"{hub}:owner/tiny", subset="Watercolor") == BOTH
 
 
@@ -191,7 +189,6 @@ for name in sys.argv[1:]:
 
 def test_modelscopes_client_over_loopback(tmp_path: Path, loopback: str) -> None:
     """In a process of its own, because the client reads where its hub is only once."""
-    pytest.importorskip("addict", reason="modelscope's dataset client needs addict")
     places = {"HOME": str(tmp_path), "MODELSCOPE_CACHE": str(tmp_path / "ms"), "HF_HOME": str(tmp_path / "hf")}
     where = {"MODELSCOPE_ENDPOINT": loopback, "MODELSCOPE_DOMAIN": urlsplit(loopback).netloc, "NO_PROXY": "127.0.0.1"}
     command = [sys.executable, "-c", _ASK, "owner/tiny", "owner/absent"]

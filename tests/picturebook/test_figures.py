@@ -37,8 +37,10 @@ SCALE = 1.6  # pixels a unit of a full figure in a picture of 256 pixels
 def picture(figure: Figure, scale: float = SCALE, background: str = "#00ff00") -> np.ndarray:
     """The figure alone on green, as float RGB."""
     x0, y0, x1, y1 = figure.extent
-    svg = (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{x0} {y0} {x1 - x0} {y1 - y0}">'
-           f'<rect x="{x0}" y="{y0}" width="400" height="400" fill="{background}"/>{figure.markup}</svg>')
+    svg = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{x0} {y0} {x1 - x0} {y1 - y0}">'
+        f'<rect x="{x0}" y="{y0}" width="400" height="400" fill="{background}"/>{figure.markup}</svg>'
+    )
     size = int((x1 - x0) * scale), int((y1 - y0) * scale)
     png = resvg_py.svg_to_bytes(svg_string=svg, width=size[0], height=size[1], skip_system_fonts=True)
     return np.asarray(Image.open(io.BytesIO(bytes(png))).convert("RGB"), dtype=np.float32)
@@ -69,9 +71,15 @@ def area(pixels: np.ndarray, tone: Tone) -> int:
 
 def some_person(kind: str, pose: str, garment: str, i: int) -> Person:
     """A person whose other attributes go round with `i`; hair and clothes never of one hue."""
-    return Person(kind=kind, pose=pose, garment=garment, hair_colour=("black", "brown", "blue")[i % 3],
-                  hair_length=LENGTHS[i % 3], clothes_colour=("red", "green", "orange", "purple")[i % 4],
-                  hat=HATS[i % 4])
+    return Person(
+        kind=kind,
+        pose=pose,
+        garment=garment,
+        hair_colour=("black", "brown", "blue")[i % 3],
+        hair_length=LENGTHS[i % 3],
+        clothes_colour=("red", "green", "orange", "purple")[i % 4],
+        hat=HATS[i % 4],
+    )
 
 
 @pytest.mark.parametrize("pose", POSES)
@@ -87,17 +95,29 @@ def test_hair_and_clothes_are_seen_in_every_pose(pose: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_long_hair_leaves_the_clothes_in_sight(kind: str) -> None:
     for pose in ("standing", "sitting", "reading"):
-        areas = [area(picture(person(Person(kind, "brown", length, "shirt", "red", pose=pose), rng=random.Random(3))),
-                      CLOTHES["red"]) for length in ("short", "long")]
+        areas = [
+            area(
+                picture(person(Person(kind, "brown", length, "shirt", "red", pose=pose), rng=random.Random(3))),
+                CLOTHES["red"],
+            )
+            for length in ("short", "long")
+        ]
         assert areas[1] >= 0.93 * areas[0]
 
 
 def test_longer_hair_shows_more_hair() -> None:
     for kind, pose in itertools.product(KINDS, ("standing", "sitting", "riding", "sleeping")):
-        areas = [area(picture(person(Person(kind, "brown", length, "sweater", "green", pose=pose),
-                                     rng=random.Random(5))), HAIR["brown"]) for length in LENGTHS]
-        assert areas[0] * 1.06 < areas[1] < areas[2] or areas[0] * 1.06 < areas[1] * 1.03 < areas[2] * 1.06, (kind,
-                                                                                                              pose)
+        areas = [
+            area(
+                picture(person(Person(kind, "brown", length, "sweater", "green", pose=pose), rng=random.Random(5))),
+                HAIR["brown"],
+            )
+            for length in LENGTHS
+        ]
+        assert areas[0] * 1.06 < areas[1] < areas[2] or areas[0] * 1.06 < areas[1] * 1.03 < areas[2] * 1.06, (
+            kind,
+            pose,
+        )
 
 
 @pytest.mark.parametrize("tones", [CLOTHES, HAIR], ids=["clothes", "hair"])
@@ -112,10 +132,19 @@ def test_colours_of_one_kind_are_far_apart(tones: dict[str, Tone]) -> None:
 def test_markup_is_whole_and_its_ids_bear_the_prefix() -> None:
     rng = random.Random(0)
     for i in range(150):
-        who = Person(rng.choice(KINDS), rng.choice(HAIRS), rng.choice(LENGTHS), rng.choice(GARMENTS),
-                     rng.choice(COLOURS), rng.choice(HATS), rng.choice(POSES), rng.choice(HELD))
-        figure = person(who, view=rng.choice(get_args(View)), facing=rng.choice((1, -1)), rng=rng, prefix=f"x{i}",
-                        night=bool(i % 2))
+        who = Person(
+            rng.choice(KINDS),
+            rng.choice(HAIRS),
+            rng.choice(LENGTHS),
+            rng.choice(GARMENTS),
+            rng.choice(COLOURS),
+            rng.choice(HATS),
+            rng.choice(POSES),
+            rng.choice(HELD),
+        )
+        figure = person(
+            who, view=rng.choice(get_args(View)), facing=rng.choice((1, -1)), rng=rng, prefix=f"x{i}", night=bool(i % 2)
+        )
         root = ET.fromstring(f"<svg>{figure.markup}</svg>")
         ids = [node.get("id") for node in root.iter() if node.get("id")]
         assert ids and all(name.startswith(f"x{i}-") for name in ids)
@@ -148,8 +177,9 @@ def test_sleeper_and_rider_have_what_bears_them() -> None:
     who = Person("woman", "golden", "long", "robe", "purple", hat="beret")
     asleep, riding = sleeper(who, rng=random.Random(2)), rider(who, facing=-1, rng=random.Random(2))
     assert asleep.extent[2] - asleep.extent[0] > 75 and riding.extent[2] - riding.extent[0] > 85
-    without = person(Person("woman", "golden", "long", "robe", "purple", pose="riding"), rng=random.Random(2),
-                     animal_ridden=True)
+    without = person(
+        Person("woman", "golden", "long", "robe", "purple", pose="riding"), rng=random.Random(2), animal_ridden=True
+    )
     assert without.extent[3] < -20, "hangs where the saddle is"
 
 

@@ -6,8 +6,9 @@ import csv
 from pathlib import Path
 from typing import Any
 
+from kolors_submit.files import file_digest
 from kolors_submit.report import quiet
-from kolors_submit.run import Job, Run, file_digest
+from kolors_submit.run import Job, Run
 from kolors_submit.story import Story
 from kolors_submit.weights import open_base
 

@@ -10,8 +10,8 @@ import pytest
 from kolors_submit import device
 from kolors_submit.device import Cuda, Gpu, find_device
 from kolors_submit.errors import InputError, OutsideError
+from kolors_submit.files import file_digest
 from kolors_submit.report import quiet
-from kolors_submit.run import file_digest
 from kolors_submit.weights import choose_files, find_base, find_predictor, open_base
 from kolors_submit.weights.digests import LARGE, digests_of, record_path
 from kolors_submit.weights.known import KNOWN, OFFICIAL_PREDICTOR

@@ -25,10 +25,12 @@ class Colours:
 
     @property
     def hair_fill(self) -> str:
+        """How a shape names the hair's gradient."""
         return f"url(#{self.prefix}-hair)"
 
     @property
     def clothes_fill(self) -> str:
+        """How a shape names the clothes' gradient."""
         return f"url(#{self.prefix}-clothes)"
 
     @property

@@ -8,7 +8,7 @@ from kolors_submit.picturebook.figures.svg import Drawing, Point, Shape, ellipse
 
 def umbrella(hand: Point, head: float, line: float) -> Drawing:
     """An open umbrella behind the head, its crook below the hand; `head` is the y of the face's middle."""
-    x, y = hand
+    x, _ = hand
     cx, top, rim = x * 0.62, head - 38.0, head - 12.0
     w = 39.0
     canopy = path("M {},{} C {},{} {},{} {},{} C {},{} {},{} {},{} Q {},{} {},{} Q {},{} {},{} Q {},{} {},{} "

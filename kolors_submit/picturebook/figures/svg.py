@@ -38,6 +38,7 @@ class Shape:
     opacity: float = 1.0
 
     def markup(self) -> str:
+        """The shape as an SVG element."""
         parts = [f'<path d="{self.d}" fill="{self.fill}"']
         if self.stroke != "none":
             parts.append(f' stroke="{self.stroke}" stroke-width="{self.width:.2f}"')

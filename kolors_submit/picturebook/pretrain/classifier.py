@@ -1,4 +1,4 @@
-"""Trains the two readers on drawn pictures alone: attributes on plain ones, styles on the mix."""
+"""Trains the two readers on drawn pictures alone: attributes on plain and styled ones, styles on the mix."""
 
 from __future__ import annotations
 
@@ -21,13 +21,15 @@ def train(run: Run) -> bool:
     """Train both readers; True when both are done. Prints their accuracy on drawn pictures they never saw."""
     where = device()
     torch.manual_seed(run.seed)
-    plain = open_set(run.out, "plain")
+    plain, mix = open_set(run.out, "plain"), open_set(run.out, "mix")
     count = min(plain.count, 40_000)
     classes = [labels(scene_at("plain", i)) for i in range(count)]
-    known = {name: torch.tensor([one[name] for one in classes]) for name in ATTRIBUTES}
-    if not _train("attributes", attribute_reader(), plain.images[:count], known, run, where):
+    classes += [labels(scene_at("mix", i)) for i in range(mix.count)]
+    order = np.random.default_rng(run.seed).permutation(len(classes))
+    known = {name: torch.tensor([classes[i][name] for i in order]) for name in ATTRIBUTES}
+    images = np.concatenate([plain.images[:count], mix.images])[order]
+    if not _train("attributes", attribute_reader(), images, known, run, where):
         return False
-    mix = open_set(run.out, "mix")
     styles = {"style": torch.tensor([STYLES.index(style_at("mix", i)) for i in range(mix.count)])}
     return _train("style", style_reader(len(STYLES)), mix.images, styles, replace(run, steps=run.steps // 3), where)
 

@@ -86,7 +86,7 @@ over training. Seed {seed}. What it can do, in figures: `bench/results/picturebo
 
 def _card(run: Run, base: Base, folder: Path) -> None:
     """Say what the networks are, from the checkpoints that they come from."""
-    parts = {
+    parts: dict[str, tuple[str, list[torch.nn.Module]]] = {
         "VAE": ("vae", [base.encoder, base.decoder]),
         "UNet": ("unet", [base.unet]),
         "Text encoder": ("unet", [base.text_encoder]),
@@ -96,7 +96,7 @@ def _card(run: Run, base: Base, folder: Path) -> None:
         size = sum(value.numel() for network in networks for value in network.parameters())
         rows.append(f"| {name} | {size:,} | {_steps(run, checkpoint):,} steps |")
     rows.append(f"| Predictor | see its config | {_steps(run, 'predictor'):,} steps |")
-    plain, mix = (open_set(run.out, name).count for name in ("plain", "mix"))
+    plain, mix = open_set(run.out, "plain").count, open_set(run.out, "mix").count
     said = {"plain": f"{plain:,}", "mix": f"{mix:,}", "captions": CAPTIONS, "seed": run.seed}
     (folder / "README.md").write_text(CARD.format(rows="\n".join(rows), **said), encoding="utf-8")
 
@@ -134,7 +134,7 @@ def _weights(folder: Path, stem: str, state: dict[str, torch.Tensor]) -> None:
     if len(shards) == 1:
         save_file(shards[0], folder / f"{stem}.safetensors", {"format": "pt"})
         return
-    where = {}
+    where: dict[str, str] = {}
     for i, shard in enumerate(shards, 1):
         file = f"{stem}-{i:05}-of-{len(shards):05}.safetensors"
         save_file(shard, folder / file, {"format": "pt"})

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 
@@ -73,10 +73,13 @@ def learning_rate(peak: float, step: int, steps: int) -> float:
     return peak * 0.5 * (1 + math.cos(math.pi * (step - start) / max(steps - start, 1)))
 
 
-class Training:
+Network = TypeVar("Network", bound=torch.nn.Module)
+
+
+class Training(Generic[Network]):
     """A model, its averaged weights and its optimizer, saved together."""
 
-    def __init__(self, name: str, model: torch.nn.Module, run: Run, where: torch.device) -> None:
+    def __init__(self, name: str, model: Network, run: Run, where: torch.device) -> None:
         self.model, self.run, self.where = model.to(where), run, where
         self.path = run.out / f"{name}.ckpt"
         self.parameters = [value for value in model.parameters() if value.requires_grad]
@@ -138,7 +141,7 @@ class Training:
         left = f"{(self.total - self.step) / max(rate, 1e-9) / 60:.1f} min left" if self.total else ""
         print(f"{self.name}: step {self.step}/{self.total}  loss {loss:.4f}  {rate:.1f} steps/s  {left}", flush=True)
 
-    def use_average(self) -> torch.nn.Module:
+    def use_average(self) -> Network:
         """Put the averaged weights into the model, for reading only."""
         with torch.no_grad():
             for value, average in zip(self.parameters, self.average, strict=True):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -21,6 +21,9 @@ from kolors_submit.picturebook.pretrain.dataset import open_set
 from kolors_submit.picturebook.pretrain.loop import Run, Training, compile_for, device, generator, half, pieces
 from kolors_submit.picturebook.pretrain.sampling import Base, decode, latents_for, noise
 
+if TYPE_CHECKING:
+    from aesthetics_predictor import AestheticsPredictorV2Linear
+
 MEAN = (0.48145466, 0.4578275, 0.40821073)  # CLIP's own normalisation
 STD = (0.26862954, 0.26130258, 0.27577711)
 GENERATED_SHARE = 0.25  # of a batch
@@ -28,7 +31,7 @@ PAIR_WEIGHT = 0.5
 MARGIN = 0.3
 
 
-def build(config: dict[str, Any]) -> torch.nn.Module:
+def build(config: dict[str, Any]) -> AestheticsPredictorV2Linear:
     """The official predictor class on a tower of the config's widths, its scores starting near 5."""
     from aesthetics_predictor import AestheticsPredictorV2Linear
     from transformers.models.clip.configuration_clip import CLIPVisionConfig
@@ -41,7 +44,7 @@ def build(config: dict[str, Any]) -> torch.nn.Module:
 class Scorer(torch.nn.Module):
     """The predictor's own forward without its in-place division, which has no gradient."""
 
-    def __init__(self, model: torch.nn.Module) -> None:
+    def __init__(self, model: AestheticsPredictorV2Linear) -> None:
         super().__init__()
         self.model = model
 
@@ -143,7 +146,7 @@ def _encoded(base: Base, images: torch.Tensor) -> torch.Tensor:
     return torch.cat(parts)
 
 
-def save(model: torch.nn.Module, folder: Path) -> None:
+def save(model: AestheticsPredictorV2Linear, folder: Path) -> None:
     """Write the predictor, a CLIP processor and a byte-level tokenizer that `from_pretrained` loads."""
     import json
 

@@ -44,9 +44,10 @@ def load(folder: Path, device: torch.device) -> Base:
     encoded, decoded = vae_from_diffusers(_weights(folder / "vae"), config("vae"))
     encoder.load_state_dict(encoded)
     decoder.load_state_dict(decoded)
-    parts = [unet, TextEncoder(text), encoder, decoder]
-    ready = [part.float().to(device).eval().requires_grad_(False) for part in parts]
-    return Base(*ready, tokenizer(), device)  # type: ignore[arg-type]
+    base = Base(unet, TextEncoder(text), encoder, decoder, tokenizer(), device)
+    for network in (base.unet, base.text_encoder, base.encoder, base.decoder):
+        network.float().to(device).eval().requires_grad_(False)
+    return base
 
 
 def _weights(folder: Path) -> dict[str, torch.Tensor]:

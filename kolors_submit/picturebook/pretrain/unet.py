@@ -65,7 +65,6 @@ def train(run: Run) -> bool:
     training = Training("unet", network, run, where)
     forward = compile_for(run, network)
     clean_share = torch.tensor(schedule().alphas_cumprod, device=where)  # the schedule's cumulative alpha, by timestep
-    count, steps = len(latents), len(clean_share)
 
     def loss(step: int) -> torch.Tensor:
         source = generator(run.seed, step, where)
@@ -74,15 +73,12 @@ def train(run: Run) -> bool:
             return torch.rand(shape, generator=source, device=where)
 
         batch = run.batch
-        chosen = torch.randint(count, (batch,), generator=source, device=where)
+        chosen = torch.randint(len(latents), (batch,), generator=source, device=where)
         variant = torch.randint(CAPTIONS, (batch,), generator=source, device=where)
         ids = _padded(captions[chosen, variant])
         empty = nothing[torch.randint(len(nothing), (batch,), generator=source, device=where)]
         ids = torch.where(uniform((batch, 1)) < UNCONDITIONAL, empty, ids)
-        # One timestep from each of `batch` equal parts of the schedule: the same density, less variance.
-        timestep = (
-            ((torch.arange(batch, device=where) + uniform((batch,))) * (steps / batch)).long().clamp(max=steps - 1)
-        )
+        timestep = _timesteps(uniform((batch,)), len(clean_share))
         alpha = clean_share[timestep].view(-1, 1, 1, 1)
         clean = latents[chosen].float()
         sample = torch.randn(clean.shape, generator=source, device=where)
@@ -94,8 +90,14 @@ def train(run: Run) -> bool:
         return (weight * (predicted - sample).square()).mean()
 
     finished = training.steps(loss)
-    _show(run, Denoiser.eval(training.use_average()), coder, where)
+    _show(run, training.use_average(), coder, where)
     return finished
+
+
+def _timesteps(share: torch.Tensor, steps: int) -> torch.Tensor:
+    """One timestep from each of as many equal parts of the schedule as `share` has: the same density, less variance."""
+    parts = torch.arange(len(share), device=share.device)
+    return ((parts + share) * (steps / len(share))).long().clamp(max=steps - 1)
 
 
 def _sizes(uniform: Any, batch: int, pixels: int, where: torch.device) -> torch.Tensor:
@@ -145,12 +147,12 @@ def load(run: Run) -> Base:
     training = Training("unet", Denoiser(run.sizes), run, where)
     if training.step == 0:
         raise ValueError(f"{training.path} is not there: run `pretrain unet` first")
-    network: Denoiser = training.use_average()  # type: ignore[assignment]
+    network = training.use_average()
     coder = vae.trained(run)
     return Base(network.unet, network.text_encoder, coder.encoder, coder.decoder, tokenizer(), where)
 
 
-def _show(run: Run, network: torch.nn.Module, coder: vae.VAE, where: torch.device) -> None:
+def _show(run: Run, network: Denoiser, coder: vae.VAE, where: torch.device) -> None:
     """Draw twelve held-out prompts into samples.png, to be looked at."""
     base = Base(network.unet, network.text_encoder, coder.encoder, coder.decoder, tokenizer(), where)
     rng = Random(run.seed)

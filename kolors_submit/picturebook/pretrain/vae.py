@@ -54,7 +54,8 @@ def train(run: Run) -> bool:
     images = torch.from_numpy(np.ascontiguousarray(pictures.images)).to(where)
     # The last pictures are kept for measuring; captions are not involved, so held-out combinations are not either.
     training_count = len(images) - min(MEASURED, len(images) // 4)
-    network = VAE(run.sizes.vae).to(memory_format=torch.channels_last)
+    network = VAE(run.sizes.vae)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch documents it, its stub lacks it
     training = Training("vae", network, run, where)
     compiled = compile_for(run, network)
 

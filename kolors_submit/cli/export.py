@@ -1,0 +1,48 @@
+"""`kolors-submit export LORA --to FORMAT`: a LoRA in the keys that another program reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from kolors_submit.cli.answer import Answer
+from kolors_submit.cli.options import reporter, said
+
+READERS = {
+    "kohya": "ComfyUI (LoraLoaderModelOnly) and diffusers read it; alpha is in the file",
+    "diffusers": "diffusers and peft read it; alpha / rank is multiplied in",
+    "diffsynth": "DiffSynth-Studio and the contest's LoadKolorsLoRA read it; it has no alpha",
+}
+
+
+@click.command("export", short_help="Write a LoRA in another program's keys.")
+@click.argument("lora", type=click.Path(path_type=Path))
+@click.option("--to", required=True, type=click.Choice(list(READERS)), help="Whose keys to write.")
+@click.option("--from", "keys", default="auto", type=click.Choice(["auto", *READERS]), help="Whose keys LORA has.")
+@click.option("--base", default="auto", metavar="BASE", help="auto, kolors, picturebook or a base's folder.")
+@click.option("--alpha", type=click.FloatRange(min=0, min_open=True), help="For a file that has none; else the rank.")
+@click.option("--out", type=click.Path(path_type=Path), help="Where to; else beside LORA.")
+@said
+@click.pass_obj
+def command(
+    answer: Answer,
+    /,
+    lora: Path,
+    to: str,
+    keys: str,
+    base: str,
+    alpha: float | None,
+    out: Path | None,
+    quiet: bool,
+) -> None:
+    """Write a LoRA in another program's keys, and read it back: every layer must be there with the same update."""
+    from kolors_submit.export.formats import export
+
+    done = export(lora, to, base, None if keys == "auto" else keys, alpha, out)
+    report = reporter(quiet)
+    report.say(f"{done.path}: {done.modules} of {done.modules} layers of {done.base} match; {READERS[to]}")
+    if to == "diffsynth" and done.scale is not None:
+        report.say(f"at strength 1 say lora_alpha {done.scale:g} in DiffSynth, {done.alphas[0]:g} in LoadKolorsLoRA")
+    answer.outputs["lora"] = done.path
+    answer.metrics |= {"modules": done.modules, "base": done.base, "ranks": done.ranks, "alphas": done.alphas}

@@ -1,0 +1,46 @@
+"""`kolors-submit publish BUNDLE --repo owner/Name`: to a hub, and compared with what the hub then holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kolors_submit.cli.answer import Answer
+from kolors_submit.cli.options import open_job, placed, reporter, said
+
+
+@click.command("publish", short_help="Send a bundle to ModelScope or Hugging Face.")
+@click.argument("bundle", required=False, type=click.Path(path_type=Path))
+@click.option("--story", type=click.Path(path_type=Path), help="Publish the bundle in this story's run folder.")
+@click.option("--repo", "repository", metavar="OWNER/NAME", help="The hub's id, in ASCII.  [default: the story's]")
+@click.option("--hub", type=click.Choice(["modelscope", "huggingface"]), help="Which hub.  [default: the story's]")
+@click.option("--display-name", help="The contest's Chinese name, 队伍名称-可图Kolors训练-….  [default: the story's]")
+@click.option("--private", is_flag=True, help="Visible to its owner only.")
+@click.option("--demonstration", is_flag=True, help="Publish also what was not made on Kolors.")
+@click.option("--dry-run", is_flag=True, help="Check everything and say what would be sent.")
+@placed
+@said
+@click.pass_obj
+def command(answer: Answer, /, bundle: Path | None, story: Path | None, quiet: bool, **options: Any) -> None:
+    """Check a bundle (a folder or a zip), send what the hub lacks, and compare the hub's files with the manifest.
+
+    The token is read from MODELSCOPE_API_TOKEN or HF_TOKEN, or from the hub's own login. Run it again after a cut.
+    """
+    from kolors_submit.publish import Target, publish
+
+    if (bundle is None) == (story is None):
+        raise click.UsageError("name a bundle, or a story with --story")
+    fields = ("repository", "hub", "display_name", "private", "demonstration", "dry_run")
+    target = Target(**{name: options.pop(name) for name in fields})
+    report = reporter(quiet)
+    if story is not None:
+        run = open_job(answer, report, story, options).run
+        bundle = run.bundle
+        with run.hold("publish"):
+            answer.metrics |= publish(bundle, target, report)
+    else:
+        assert bundle is not None
+        answer.metrics |= publish(bundle, target, report)
+    answer.outputs["bundle"] = bundle

@@ -1,0 +1,136 @@
+"""A LoRA file from one program's keys into another's, proved by reading the new file back.
+
+Heavy imports wait until there is something to convert.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kolors_submit.errors import InputError
+from kolors_submit.weights import PICTUREBOOK, Base
+
+if TYPE_CHECKING:
+    from kolors_submit.engine.architecture import Config
+    from kolors_submit.engine.lora import Lora
+
+SUFFIXES = {"kohya": "_kohya.safetensors", "diffusers": "_diffusers.safetensors", "diffsynth": ".ckpt"}
+"""What an exported file's name ends with where none is given."""
+
+KOLORS_UNET: dict[str, Any] = {
+    "act_fn": "silu",
+    "addition_embed_type": "text_time",
+    "addition_time_embed_dim": 256,
+    "attention_head_dim": [5, 10, 20],
+    "block_out_channels": [320, 640, 1280],
+    "cross_attention_dim": 2048,
+    "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"],
+    "encoder_hid_dim": 4096,
+    "encoder_hid_dim_type": "text_proj",
+    "in_channels": 4,
+    "layers_per_block": 2,
+    "norm_num_groups": 32,
+    "out_channels": 4,
+    "projection_class_embeddings_input_dim": 5632,
+    "transformer_layers_per_block": [1, 2, 10],
+    "up_block_types": ["CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"],
+    "use_linear_projection": True,
+}
+"""The settings of Kolors' UNet, so that a LoRA is converted where its 18 GB of weights are not."""
+
+TOLERANCE = 1e-5
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A written file: its base's name, layers in it, layers that a LoRA of this base can have on these targets.
+
+    `alphas` and `ranks` are those of the LoRA; `scale` is alpha / rank where all layers have the same.
+    """
+
+    path: Path
+    base: str
+    modules: int
+    ranks: tuple[int, ...]
+    alphas: tuple[float, ...]
+
+    @property
+    def scale(self) -> float | None:
+        """Alpha / rank, where there is one of each."""
+        return self.alphas[0] / self.ranks[0] if len(self.alphas) == len(self.ranks) == 1 else None
+
+
+def export(
+    source: Path,
+    to: str,
+    base: str = "auto",
+    keys: str | None = None,
+    alpha: float | None = None,
+    out: Path | None = None,
+) -> Exported:
+    """Write a LoRA in another program's keys; equal LoRAs give equal bytes.
+
+    kohya keeps alpha, diffusers gets alpha / rank multiplied in, DiffSynth's file has no place for it. `alpha` says
+    what a file without one was trained with. Raises InputError where the file is no LoRA of the base, or where the
+    written one does not read back as the same update of every layer.
+    """
+    from kolors_submit.engine import lora_files
+
+    out = out or source.with_name(source.stem.removesuffix("_diffusers").removesuffix("_kohya") + SUFFIXES[to])
+    if out.resolve() == source.resolve():
+        raise InputError(f"{out} is the file itself; name another with --out")
+    name, config, lora = _read(source, base, keys, alpha)
+    if to == "diffsynth":
+        lora_files.write_ckpt(out, lora)
+    else:
+        tensors = (lora_files.to_kohya if to == "kohya" else lora_files.to_diffusers)(lora, config)
+        lora_files.write_safetensors(out, tensors, lora.metadata)
+    alphas = tuple(sorted({module.alpha for module in lora.modules.values()}))
+    _prove(out, to, lora, config, alphas)
+    ranks = tuple(sorted({module.rank for module in lora.modules.values()}))
+    return Exported(out, name, len(lora.modules), ranks, alphas)
+
+
+def _read(source: Path, base: str, keys: str | None, alpha: float | None) -> tuple[str, Config, Lora]:
+    """The LoRA and the base that it fits; `auto` takes Kolors or the picture book, whichever fits."""
+    from kolors_submit.engine import lora_files
+
+    reasons = []
+    for name, config in _configs(base):
+        try:
+            return name, config, lora_files.read(source, config, alpha, keys)
+        except InputError as error:
+            reasons.append(error)
+    raise reasons[0]
+
+
+def _configs(base: str) -> Iterable[tuple[str, Config]]:
+    from kolors_submit.engine import base as bases
+
+    if base in ("auto", "kolors"):
+        yield "kolors", KOLORS_UNET
+    if base in ("auto", "picturebook"):
+        yield "picturebook", bases.config(Base("picturebook", PICTUREBOOK, {}), "unet")
+    if base not in ("auto", "kolors", "picturebook"):
+        if not Path(base).is_dir():
+            raise InputError(f"{base} is no base: say kolors, picturebook or a base's folder")
+        yield Path(base).name, bases.config(Base(Path(base).name, Path(base), {}), "unet")
+
+
+def _prove(path: Path, to: str, lora: Lora, config: Config, alphas: tuple[float, ...]) -> None:
+    """Read the written file as its readers do and compare every layer's update."""
+    from kolors_submit.engine import lora_files
+
+    if to == "diffsynth" and len(alphas) > 1:
+        path.unlink()
+        raise InputError(f"the LoRA has {len(alphas)} different alphas, and DiffSynth's file has no place for them")
+    back = lora_files.read(path, config, alphas[0] if to == "diffsynth" else None, to)
+    for name, module in lora.modules.items():
+        ours = module.update()
+        other = back.modules.get(name)
+        if other is None or float((other.update() - ours).norm()) > TOLERANCE * float(ours.norm()):
+            path.unlink()
+            raise InputError(f"{path} does not read back as the same LoRA at {name}; it was not kept")

@@ -1,0 +1,131 @@
+"""ModelScope through modelscope_hub, its own client: what the modelscope package's HubApi calls, without torch."""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import io
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kolors_submit.errors import InputError
+from kolors_submit.files import file_digest
+from kolors_submit.hub.errors import plain_errors
+from kolors_submit.hub.repository import Listed
+from kolors_submit.weights.hubs import HUBS, Remote
+
+if TYPE_CHECKING:
+    from modelscope_hub import HubApi
+
+
+@dataclass(frozen=True)
+class ModelScope:
+    """A model repository on ModelScope; implements `Repository`."""
+
+    name: str
+    revision: str
+    hub: str = "modelscope"
+
+    @property
+    def page(self) -> str:
+        """Address of the model's page."""
+        from modelscope_hub import HubConfig
+
+        return f"{HubConfig().endpoint}/models/{self.name}"
+
+    def account(self) -> str:
+        """Who the token belongs to; raises InputError where there is none."""
+        if not _token():
+            raise InputError("no ModelScope token: set MODELSCOPE_API_TOKEN, or run `modelscope login`")
+        with self._plain():
+            return _api().whoami().username or "?"
+
+    def files(self) -> list[Listed] | None:
+        """Every file with its SHA-256."""
+        from modelscope_hub.errors import NotExistError
+
+        with self._plain():
+            try:
+                found = _api().list_repo_files(self.name, "model", revision=self.revision)
+            except NotExistError:
+                return None
+        return [Listed(file.path, file.size or 0, file.sha256 or None) for file in found if not file.is_dir]
+
+    def create(self, private: bool, display_name: str | None, license: str) -> None:
+        """Create it with visibility and the Chinese name: `upload_folder` would make it public and hide errors."""
+        from modelscope_hub.errors import AlreadyExistsError
+
+        visibility = "private" if private else "public"
+        with self._plain(), contextlib.suppress(AlreadyExistsError):
+            _api().create_repo(
+                self.name, "model", visibility=visibility, license=license, chinese_name=display_name or None
+            )
+
+    def send(self, folder: Path, names: Sequence[str], message: str, quiet: bool) -> None:
+        """Commit files, without the client's cache: it would lie in the bundle, and forgets which hub it is about."""
+        with self._plain(), _silent():
+            self._may_write(folder, names)
+            _api().upload_folder(
+                self.name,
+                "model",
+                folder,
+                allow_patterns=[glob.escape(name) for name in names],
+                commit_message=message,
+                revision=self.revision,
+                use_cache=False,
+                disable_tqdm=quiet,
+            )
+
+    def delete(self, names: Sequence[str], message: str) -> None:
+        """Commit the removal of files."""
+        with self._plain(), _silent():
+            _api().delete_files(self.name, "model", list(names), commit_message=message, revision=self.revision)
+
+    def tag(self, name: str) -> None:
+        """Tag the newest commit."""
+        from modelscope_hub.errors import AlreadyExistsError
+
+        with self._plain(), contextlib.suppress(AlreadyExistsError):
+            _api().create_repo_tag(self.name, "model", name, revision=self.revision)
+
+    def download(self, listed: Listed, folder: Path, quiet: bool) -> Path:
+        """Fetch one file, checked against the listing's SHA-256 by the client."""
+        remote = Remote(listed.path, listed.size, listed.sha256, self.revision)
+        return HUBS[self.hub].download(self.name, remote, self.revision, folder, quiet)
+
+    def _may_write(self, folder: Path, names: Sequence[str]) -> None:
+        """Ask for an upload address first: `upload_folder` hides a refusal behind many retries."""
+        first = folder / names[0]
+        _api().legacy.validate_blobs(self.name, "model", [{"oid": file_digest(first), "size": first.stat().st_size}])
+
+    def _plain(self) -> AbstractContextManager[None]:
+        return plain_errors(self.hub, self.name, (_token(),))
+
+
+def _token() -> str | None:
+    from modelscope_hub import HubConfig
+
+    return HubConfig().token
+
+
+def _api() -> HubApi:
+    from modelscope_hub import HubApi, HubConfig
+
+    return HubApi(config=HubConfig())
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """Without the client's report on stdout, which belongs to --json, and its log of every retry."""
+    logger = logging.getLogger("modelscope_hub")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logger.setLevel(before)

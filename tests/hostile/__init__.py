@@ -1,0 +1,1 @@
+"""Entries that mean harm, each beside a harmless twin."""

@@ -1,0 +1,53 @@
+"""Every hostile entry is refused with a sentence and leaves nothing behind; its harmless twin is accepted."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from kolors_submit.bundle.check import check
+from tests.bundle.conftest import packed  # noqa: F401 - a fixture
+from tests.bundle.spoil import rebuild
+from tests.hostile.corpus import CASES, RULES, Case
+
+HARM = Path("/tmp/harm")
+
+
+def outside(folder: Path) -> set[Path]:
+    """Every file beside the entry."""
+    return {path for path in folder.parent.rglob("*") if folder not in path.parents and path != folder}
+
+
+def spoiled(packed: Path, folder: Path, change, case: Case) -> Path:
+    shutil.copytree(packed, folder)
+    change(folder)
+    if case.rebuild and all(path.is_file() for path in folder.rglob("*") if not path.is_dir()):
+        rebuild(folder)
+    return folder
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_hostile_entry_is_refused(packed, tmp_path, case):
+    folder = spoiled(packed, tmp_path / "entry", case.spoil, case)
+    before = outside(folder)
+    failures = [finding for finding in check(folder) if finding.level == "fail"]
+    apt = [one for one in failures if one.rule in RULES[case.kind] and "another LoRA" not in one.message]
+    assert apt, f"accepted, or refused for something else: {failures}"
+    assert all(0 < len(str(failure)) < 2000 for failure in failures)
+    assert all(character.isprintable() or character == "\n" for one in failures for character in str(one))
+    assert outside(folder) == before and not HARM.exists()
+
+
+@pytest.mark.parametrize("case", {case.twin: case for case in CASES}.values(), ids=str)
+def test_hostile_entrys_twin_is_accepted(packed, tmp_path, case):
+    folder = spoiled(packed, tmp_path / "entry", case.twin, case)
+    assert [str(finding) for finding in check(folder) if finding.level == "fail"] == []
+
+
+def test_hostile_corpus_is_whole():
+    assert len(CASES) >= 60
+    assert min(Counter(case.kind for case in CASES).values()) >= 4
+    assert len({str(case) for case in CASES}) == len(CASES)

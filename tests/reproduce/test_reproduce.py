@@ -1,0 +1,212 @@
+"""Entries made on the tiny base, published, fetched by somebody else, rendered again; and tampered with."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+from safetensors.numpy import load_file, save_file
+
+from kolors_submit import cli
+from kolors_submit.bundle import archive, manifest
+from kolors_submit.bundle.check import CheckError
+from kolors_submit.errors import InputError, OutsideError, RuleError
+from kolors_submit.files import file_digest, read_json
+from kolors_submit.publish import Target, publish
+from kolors_submit.report import quiet
+from tests.bundle.spoil import edit_json, rebuild, replace
+
+HUBS = ("modelscope", "huggingface")
+NAME = "alice/Rainy-Day"
+
+
+def verdicts(value: dict) -> list[str]:
+    return [panel["verdict"] for panel in value["panels"]]
+
+
+@pytest.mark.parametrize("where", HUBS)
+def test_published_and_reproduced_by_another_user(hub, made, tmp_path, monkeypatch, where):
+    publish(made.bundle, Target(hub=where, demonstration=True), quiet())
+    monkeypatch.setenv("MODELSCOPE_HOME", str(tmp_path / "another"))
+    monkeypatch.setenv("MODELSCOPE_API_TOKEN", "")
+    monkeypatch.delenv("HF_TOKEN")
+    value = made.reproduce(f"{where}:{NAME}")
+    assert value["verdict"] == "identical" and set(verdicts(value)) == {"identical"} and value["problems"] == []
+    fetched = made.out / "bundle"
+    assert {name: file_digest(fetched / name) for name in manifest.files_below(fetched)} == {
+        name: file_digest(made.bundle / name) for name in manifest.files_below(made.bundle)
+    }
+    assert json.loads((made.out / "reproduction.json").read_text()) == value
+    with Image.open(made.out / "side-by-side.jpg") as sheet:
+        assert sheet.width > 1000
+
+
+def test_a_zip_and_a_sample_of_it(made, tmp_path):
+    path = archive.write_zip(made.bundle, tmp_path / "entry.zip")
+    value = made.reproduce(path, sample=2)
+    assert verdicts(value) == ["identical", "identical"] and value["verdict"] == "identical"
+    again = made.reproduce(path, sample=2)
+    assert [panel["number"] for panel in again["panels"]] == [panel["number"] for panel in value["panels"]]
+    with pytest.raises(InputError, match="at least one"):
+        made.reproduce(path, sample=0)
+
+
+@pytest.mark.parametrize("where", HUBS)
+def test_a_fetch_that_is_cut_goes_on(hub, made, where):
+    publish(made.bundle, Target(hub=where, demonstration=True), quiet())
+    last = sorted(manifest.read(made.bundle / "manifest.json").files)[-1]
+    hub.corrupt = {last}
+    with pytest.raises(OutsideError):
+        made.reproduce(f"{where}:{NAME}")
+    hub.corrupt, fetched = set(), len(hub.asked)
+    assert made.reproduce(f"{where}:{NAME}", sample=1)["verdict"] == "identical"
+    got = [
+        path
+        for method, path in hub.asked[fetched:]
+        if method == "GET" and ("resolve" in path or path.endswith("/repo"))
+    ]
+    assert len(got) <= 3
+
+
+def panel_text(path: Path, change: dict) -> None:
+    """Change what a panel says of itself, pixels untouched."""
+    with Image.open(path) as picture:
+        info = PngInfo()
+        info.add_text("kolors-submit", json.dumps({**json.loads(picture.info["kolors-submit"]), **change}))
+        picture.save(path, pnginfo=info)
+
+
+def change_panel(folder: Path, column: str, value: object, said: str) -> None:
+    """Change panel 3 in prompts.csv and in its picture's text, as somebody would who hides a change of the story."""
+    rows = list(csv.reader(io.StringIO((folder / "prompts.csv").read_text("utf-8"))))
+    rows[3][rows[0].index(column)] = str(value)
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\r\n").writerows(rows)
+    (folder / "prompts.csv").write_bytes(text.getvalue().encode())
+    panel_text(folder / "images/03.png", {said: value})
+
+
+def flip_a_pixel(folder: Path) -> None:
+    path = folder / "images/03.png"
+    with Image.open(path) as picture:
+        info = PngInfo()
+        info.add_text("kolors-submit", picture.info["kolors-submit"])
+        red, *rest = picture.getpixel((9, 9))
+        picture.putpixel((9, 9), ((red + 1) % 256, *rest))
+        picture.save(path, pnginfo=info)
+
+
+def change_the_seed(folder: Path) -> None:
+    values = yaml.safe_load((folder / "story.yaml").read_text("utf-8"))
+    values["panels"][2]["seed"] = 33
+    (folder / "story.yaml").write_text(yaml.safe_dump(values, allow_unicode=True, sort_keys=False), "utf-8")
+    change_panel(folder, "seed", 33, "seed")
+
+
+def change_the_prompt(folder: Path) -> None:
+    replace(folder, "story.yaml", "走路 3", "飞翔的猫 3")
+    rows = list(csv.reader(io.StringIO((folder / "prompts.csv").read_text("utf-8"))))
+    change_panel(folder, "prompt", rows[3][rows[0].index("prompt")].replace("走路 3", "飞翔的猫 3"), "prompt")
+
+
+def change_the_lora(folder: Path) -> None:
+    path = next(path for path in (folder / "lora").glob("*.safetensors") if "diffusers" not in path.stem)
+    tensors = load_file(path)
+    for name in tensors:
+        if name.endswith("lora_up.weight"):
+            tensors[name] = tensors[name] + np.float32(0.5)
+    save_file(tensors, path)
+
+
+def edit_the_scores(folder: Path) -> None:
+    def raise_them(value):
+        for panel in value["panels"]:
+            panel["score"] += 1
+        value["mean"] += 1
+        value["minimum"] += 1
+
+    edit_json(folder, "scores.json", raise_them)
+
+
+TAMPERINGS = {
+    "seed": (change_the_seed, "panel 3 is different"),
+    "prompt": (change_the_prompt, "panel 3 is different"),
+    "lora": (change_the_lora, "is different"),
+    "scores": (edit_the_scores, "scores.json claims"),
+}
+
+
+@pytest.mark.parametrize("rebuilt", [True, False])
+@pytest.mark.parametrize("tampering", TAMPERINGS)
+def test_tampering_is_found_and_named(made, tampering, rebuilt):
+    change, said = TAMPERINGS[tampering]
+    change(made.bundle)
+    if rebuilt:
+        rebuild(made.bundle)
+    with pytest.raises(RuleError, match="not reproduced") as raised:
+        made.reproduce()
+    assert said in str(raised.value)
+    value = read_json(made.out / "reproduction.json")
+    assert value["verdict"] == "different"
+    assert rebuilt or any(problem.startswith("manifest:") for problem in value["problems"])
+
+
+@pytest.mark.parametrize("rebuilt", [True, False])
+def test_a_flipped_pixel_is_never_identical(made, rebuilt):
+    flip_a_pixel(made.bundle)
+    if rebuilt:
+        rebuild(made.bundle)
+        value = made.reproduce()
+        assert value["verdict"] == "equivalent"
+    else:
+        with pytest.raises(RuleError, match=r"manifest: images/03\.png"):
+            made.reproduce()
+        value = read_json(made.out / "reproduction.json")
+    panel = value["panels"][2]
+    assert panel["verdict"] != "identical" and panel["pixels"]["maximum"] == 1
+    assert verdicts(value).count("identical") == 7
+
+
+def test_another_base_is_not_what_it_was_made_on(made, tmp_path, tiny_base):
+    from tests.tiny import build_tiny_base
+
+    other = build_tiny_base(tmp_path / "bases" / "tiny", seed=1)
+    with pytest.raises(InputError, match="another base"):
+        made.reproduce(base=str(other))
+    with pytest.raises(InputError, match="--base"):
+        made.reproduce(base="auto")
+
+
+def test_an_unsafe_entry_is_not_opened(made):
+    (made.bundle / "images/01.png").unlink()
+    (made.bundle / "images/01.png").symlink_to("/etc/hostname")
+    with pytest.raises(CheckError, match="link"):
+        made.reproduce()
+    assert not (made.out / "render").exists()
+
+
+def test_the_entry_itself_is_no_place_for_the_report(made):
+    with pytest.raises(InputError, match="choose another"):
+        made.reproduce(out=made.bundle.parent)
+
+
+def test_the_command_line(made, capsys):
+    words = ["reproduce", str(made.bundle), "--base", str(made.base), "--out", str(made.out), "--device", "cpu"]
+    assert cli.run([*words, "--sample", "1", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["metrics"]["verdict"] == "identical"
+    assert cli.run(["reproduce", "nothing-there"]) == 2
+    edit_the_scores(made.bundle)
+    assert cli.run([*words, "--sample", "1"]) == 1
+
+
+@pytest.mark.parametrize("source", ["modelscope:alice", "huggingface:a/b/c", "modelscope:alice/雨", "modelscope:../x"])
+def test_ids_that_cannot_be(made, source):
+    with pytest.raises(InputError):
+        made.reproduce(source)

@@ -1,0 +1,63 @@
+"""Files: whole or not at all, refused in a sentence, and JSON with one form."""
+
+import errno
+import os
+import subprocess
+import sys
+
+import pytest
+
+from kolors_submit.errors import OutsideError
+from kolors_submit.files import atomic_path, keep_only, write_json, write_text
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """An empty folder (the tests' home lies in tmp_path)."""
+    folder = tmp_path / "files"
+    folder.mkdir()
+    return folder
+
+
+def test_a_failed_write_leaves_the_old_file(folder):
+    path = write_text(folder / "a.txt", "old")
+    with pytest.raises(ZeroDivisionError), atomic_path(path) as partial:
+        partial.write_text("new")
+        raise ZeroDivisionError
+    assert path.read_text() == "old" and os.listdir(folder) == ["a.txt"]
+
+
+@pytest.mark.parametrize(("code", "said"), [(errno.ENOSPC, "disk is full"), (errno.EACCES, "no permission")])
+def test_a_refused_write_is_a_sentence(folder, code, said):
+    with pytest.raises(OutsideError, match=said), atomic_path(folder / "a.txt") as partial:
+        partial.write_text("half")
+        raise OSError(code, os.strerror(code))
+    assert os.listdir(folder) == []
+
+
+def test_a_write_past_the_file_size_limit_leaves_nothing(folder):
+    """A real refusal by the kernel, in the middle of a write."""
+    program = f"""
+import resource, signal
+from pathlib import Path
+from kolors_submit.files import write_bytes
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+write_bytes(Path({str(folder)!r}) / "big.bin", b"x" * 5000)
+"""
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert result.returncode == 1 and "OutsideError: cannot write" in result.stderr
+    assert os.listdir(folder) == []
+
+
+def test_keep_only_deletes_the_rest(folder):
+    keep = write_text(folder / "a" / "keep.txt", "")
+    write_text(folder / "b" / "old.txt", "")
+    (folder / "link").symlink_to(keep)
+    keep_only(folder, [keep])
+    assert sorted(path.name for path in folder.rglob("*")) == ["a", "keep.txt"]
+
+
+def test_json_has_one_form(folder):
+    write_json(folder / "a.json", {"b": 1, "a": "中"})
+    assert (folder / "a.json").read_text("utf-8") == '{\n  "a": "中",\n  "b": 1\n}\n'

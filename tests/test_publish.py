@@ -1,0 +1,219 @@
+"""Publishing with the hubs' real clients to a hub on 127.0.0.1."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from kolors_submit import cli
+from kolors_submit.bundle import manifest
+from kolors_submit.errors import InputError, OutsideError
+from kolors_submit.files import file_digest
+from kolors_submit.hub import name_problems
+from kolors_submit.hub.repository import git_sha1
+from kolors_submit.publish import Target, publish
+from kolors_submit.report import quiet
+from tests.bundle.runs import make_run, story
+from tests.hub.conftest import entry, hub, packed_entry  # noqa: F401 - fixtures
+
+HUBS = ("modelscope", "huggingface")
+NAME = "alice/Rainy-Cat"
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in manifest.files_below(folder)}
+
+
+def send(entry: Path, where: str = "modelscope", **options) -> dict:
+    return publish(entry, Target(repository=NAME, hub=where, **options), quiet())
+
+
+def held(hub) -> dict[str, bytes]:
+    files = dict(hub.repositories[NAME].files)
+    del files[".gitattributes"]
+    return files
+
+
+@pytest.mark.parametrize("where", HUBS)
+def test_the_hub_holds_the_bundle_and_nothing_else(hub, entry, where):
+    before = files_of(entry)
+    value = send(entry, where, display_name="示例队-可图Kolors训练-雨天的猫")
+    assert held(hub) == before == files_of(entry)
+    assert value["page"].endswith(NAME) and value["page"].startswith(hub.address)
+    assert json.loads((entry.parent / "published.json").read_text()) == value
+    assert value["page"] in (entry.parent / "post.md").read_text()
+    assert value["bundle"][:12] in next(iter(hub.repositories[NAME].tags))
+    if where == "modelscope":
+        assert hub.repositories[NAME].display_name == "示例队-可图Kolors训练-雨天的猫"
+
+
+@pytest.mark.parametrize("where", HUBS)
+def test_publishing_again_sends_nothing(hub, entry, where):
+    send(entry, where)
+    puts, commits = hub.count("PUT"), len(hub.repositories[NAME].commits)
+    assert send(entry, where)["sent"] == []
+    assert (hub.count("PUT"), len(hub.repositories[NAME].commits)) == (puts, commits)
+
+
+@pytest.mark.parametrize("where", HUBS)
+@pytest.mark.parametrize("private", [True, False])
+def test_visibility_is_set_when_the_repository_is_made(hub, entry, where, private):
+    send(entry, where, private=private)
+    assert hub.repositories[NAME].private is private
+
+
+@pytest.mark.parametrize("where", HUBS)
+def test_a_new_version_is_a_new_commit_without_the_old_ones_leftovers(hub, entry, tmp_path, where):
+    send(entry, where)
+    hub.repositories[NAME].files["lora/old-name.safetensors"] = b"old"
+    hub.repositories[NAME].files["scores.json"] = b"{}"
+    value = send(entry, where)
+    assert (value["sent"], value["deleted"]) == (["scores.json"], ["lora/old-name.safetensors"])
+    assert held(hub) == files_of(entry)
+
+
+@pytest.mark.parametrize("where", HUBS)
+@pytest.mark.parametrize("kind", ["blob", "commit"])
+def test_cut_in_the_middle_and_again(hub, entry, where, kind):
+    hub.how, hub.broken = 500, {kind: 1000}
+    with pytest.raises(OutsideError, match="again"):
+        send(entry, where)
+    hub.broken = {}
+    send(entry, where)
+    assert held(hub) == files_of(entry)
+
+
+@pytest.mark.parametrize("where", HUBS)
+def test_a_dropped_connection_is_tried_again(hub, entry, where):
+    hub.how, hub.broken = "drop", {"blob": 1}
+    send(entry, where)
+    assert held(hub) == files_of(entry)
+
+
+@pytest.mark.parametrize("where", HUBS)
+def test_what_the_hub_lost_is_listed(hub, entry, where):
+    hub.lose = {"scores.json"}
+    with pytest.raises(OutsideError, match=r"scores\.json is not on the hub"):
+        send(entry, where)
+
+
+@pytest.mark.parametrize("where", HUBS)
+def test_a_wrong_token_is_said_before_anything_is_sent(hub, entry, where, monkeypatch):
+    for variable in ("MODELSCOPE_API_TOKEN", "HF_TOKEN"):
+        monkeypatch.setenv(variable, "ms-wrong-secret")
+    with pytest.raises(InputError, match="does not accept the token") as raised:
+        send(entry, where)
+    assert "ms-wrong-secret" not in str(raised.value)
+    assert hub.count("POST") == hub.count("PUT") == 0
+
+
+@pytest.mark.parametrize("where", HUBS)
+@pytest.mark.parametrize("exists", [True, False])
+@pytest.mark.parametrize("token", [("alice", False), ("bob", True)])
+def test_a_token_that_may_not_write(hub, entry, where, exists, token):
+    if exists:
+        send(entry, where)
+        hub.repositories[NAME].files.pop("scores.json")
+    hub.accounts = {"ms-good": token}
+    with pytest.raises(InputError, match="not write"):
+        send(entry, where)
+    assert exists or NAME not in hub.repositories
+
+
+@pytest.mark.parametrize("where", HUBS)
+def test_no_token(hub, entry, where, monkeypatch):
+    monkeypatch.setenv("MODELSCOPE_API_TOKEN", "")
+    monkeypatch.delenv("HF_TOKEN")
+    with pytest.raises(InputError, match="no .* token"):
+        send(entry, where)
+    assert hub.asked == []
+
+
+@pytest.mark.parametrize("where", HUBS)
+def test_files_of_another_kind_in_the_repository_stop_it(hub, entry, where):
+    send(entry, where)
+    hub.repositories[NAME].files["thesis.pdf"] = b"x"
+    with pytest.raises(InputError, match=r"thesis\.pdf"):
+        send(entry, where)
+    assert "thesis.pdf" in hub.repositories[NAME].files
+
+
+def test_nobody_listens(hub, entry, monkeypatch):
+    monkeypatch.setenv("MODELSCOPE_ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(OutsideError, match="run the same command again"):
+        send(entry)
+
+
+def test_a_dry_run_sends_nothing(hub, entry):
+    value = send(entry, dry_run=True)
+    assert set(value["sent"]) == set(files_of(entry))
+    assert hub.repositories == {} and hub.count("POST") == hub.count("PUT") == 0
+    assert not (entry.parent / "published.json").exists()
+
+
+def test_a_demonstration_has_to_be_asked_for(hub, tmp_path):
+    from kolors_submit.bundle.pack import pack
+
+    job = make_run(tmp_path, base="picturebook")
+    assert pack(job)
+    with pytest.raises(InputError, match="--demonstration"):
+        send(job.run.bundle)
+    assert hub.asked == []
+    send(job.run.bundle, demonstration=True)
+    assert held(hub) == files_of(job.run.bundle)
+
+
+def test_a_bundle_that_fails_the_check_is_not_sent(hub, entry, capsys):
+    (entry / "scores.json").write_text("{}")
+    assert cli.run(["publish", str(entry), "--repo", NAME]) == 1
+    assert hub.asked == []
+
+
+def test_the_command_line_and_its_token(hub, entry, capsys):
+    status = cli.run(["publish", str(entry), "--repo", NAME, "--json"])
+    captured = capsys.readouterr()
+    assert status == 0 and json.loads(captured.out)["metrics"]["repository"] == NAME
+    hub.how, hub.broken = 500, {"blob": 1000}
+    hub.repositories.clear(), hub.blobs.clear()
+    assert cli.run(["publish", str(entry), "--repo", NAME, "--debug"]) == 3
+    captured = capsys.readouterr()
+    assert "ms-good" not in captured.out + captured.err
+    written = [path for path in entry.parent.rglob("*") if path.is_file()]
+    assert all(b"ms-good" not in path.read_bytes() for path in written)
+
+
+def test_the_story_names_the_repository(hub, entry):
+    assert story().submission.repository == "team/Rainy-Cat"
+    hub.accounts = {"ms-good": ("team", True)}
+    assert publish(entry, Target(), quiet())["page"].endswith("team/Rainy-Cat")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("alice", "owner/Name"),
+        ("a/b/c", "owner/Name"),
+        ("/x", "empty"),
+        ("alice/雨天的猫", "--display-name"),
+        ("alice/rainy cat", "letters"),
+        ("alice/" + "x" * 97, "97"),
+        ("alice/a..b", "'..'"),
+        ("alice/cat.git", ".git"),
+        ("alice/Test", "hides"),
+    ],
+)
+def test_names(name, said):
+    assert said in " ".join(name_problems(name))
+
+
+def test_a_sound_name():
+    assert name_problems("alice/Rainy-Cat_1.0") == []
+
+
+def test_gits_digest_is_that_of_git(tmp_path):
+    path = tmp_path / "x"
+    path.write_bytes(b"hello\n")
+    assert git_sha1(path) == "ce013625030ba8dba906f756967f9e9ca394464a"
+    assert file_digest(path) != git_sha1(path)
