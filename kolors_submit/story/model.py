@@ -100,7 +100,11 @@ class Train(Part):
 
     rank: int = Field(16, ge=1, le=1024)
     alpha: float = Field(8.0, gt=0, le=4096, description="The update is B·A·alpha/rank.")
-    targets: tuple[str, ...] = Field(("to_q", "to_k", "to_v", "to_out"), min_length=1)
+    targets: tuple[str, ...] = Field(
+        ("to_q", "to_k", "to_v", "to_out"),
+        min_length=1,
+        description="Layers that get a LoRA, by the ends of their names; conv1 and conv2 reach the texture of a style.",
+    )
     epochs: int = Field(5, ge=1, le=10_000)
     steps_per_epoch: int = Field(200, ge=1, le=1_000_000, description="Optimizer steps.")
     batch_size: int = Field(1, ge=1, le=256)
