@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +14,18 @@ CUDA_NEEDED = 12000
 """The locked torch brings CUDA 12.8, which runs on every driver of the 12 series (minor version compatibility)."""
 
 
+SOLD_AS = 15 / 16
+"""What a card leaves to programs of the gigabytes that it is sold with: 7.5 of 8."""
+
+
 @dataclass(frozen=True)
 class Gpu:
-    """One graphics card, with its memory in bytes."""
+    """One graphics card: its memory and what of it is free, in bytes, and its compute capability."""
 
     name: str
     memory: int
+    free: int = 0
+    capability: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True)
@@ -40,6 +47,35 @@ class Cuda:
         return self.gpus[0].memory if self.gpus else 0
 
 
+@dataclass(frozen=True)
+class Machine:
+    """All that a plan depends on: the kind of device, memory in bytes, and whether there is a C compiler."""
+
+    device: str = "cpu"
+    capability: tuple[int, int] = (0, 0)
+    """Of the oldest visible card."""
+    device_memory: int = 0
+    """Free on the fullest visible card, or what --vram allows."""
+    devices: int = 1
+    host_memory: int = 0
+    compiler: bool = False
+    """torch.compile writes C for the processor's side of its kernels."""
+    capped: bool = False
+    """Whether `device_memory` is --vram's, to be kept to even if more is free."""
+
+
+def read_machine(device: str, vram: float | None = None) -> Machine:
+    """This machine as plans see it, for `cpu` or `cuda`; `vram` is a card's size as sold, in GB, to stay within."""
+    memory, compiler = main_memory(), any(map(shutil.which, (os.environ.get("CC", "cc"), "gcc", "clang")))
+    cuda = read_cuda() if device == "cuda" else None
+    if cuda is None or not cuda.gpus:
+        return Machine(device, host_memory=memory, compiler=compiler)
+    free = min(gpu.free for gpu in cuda.gpus)
+    allowed = free if vram is None else min(free, int(vram * SOLD_AS * 1e9))
+    capability = min(gpu.capability for gpu in cuda.gpus)
+    return Machine(device, capability, allowed, len(cuda.gpus), memory, compiler, capped=vram is not None)
+
+
 def read_cuda() -> Cuda | None:
     """What the driver says, or None where there is no driver. CUDA_VISIBLE_DEVICES is honoured."""
     with warnings.catch_warnings():
@@ -52,12 +88,20 @@ def read_cuda() -> Cuda | None:
     try:
         handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
         visible = _visible(handles, [pynvml.nvmlDeviceGetUUID(handle) for handle in handles])
-        gpus = tuple(Gpu(pynvml.nvmlDeviceGetName(h), pynvml.nvmlDeviceGetMemoryInfo(h).total) for h in visible)
+        gpus = tuple(map(_read_gpu, visible))
         return Cuda(pynvml.nvmlSystemGetDriverVersion(), pynvml.nvmlSystemGetCudaDriverVersion_v2(), gpus)
     except pynvml.NVMLError:
         return None
     finally:
         pynvml.nvmlShutdown()
+
+
+def _read_gpu(handle: object) -> Gpu:
+    import pynvml
+
+    memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
+    major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(handle)
+    return Gpu(pynvml.nvmlDeviceGetName(handle), memory.total, memory.free, (major, minor))
 
 
 def _visible(handles: list[object], identifiers: list[str]) -> list[object]:

@@ -5,6 +5,7 @@ conditioning  prompts and sizes as the UNet reads them
 schedule      Kolors' noise schedule
 lora          LoRA files in three key formats; injection and merging
 sampler       from noise to pictures
+plan          how a machine computes a story: dtype, batch, checkpointing, compilation, 8 bits
 memory        how arithmetic is done, and memory between models
 architecture, conversion    DiffSynth's blocks at a config's widths; weights under both programs' names
 """

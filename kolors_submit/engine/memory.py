@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 if TYPE_CHECKING:
     import torch
@@ -46,6 +46,8 @@ class Compute:
     threads: int | None
     attention: str = "sdpa"
     compile: bool = False
+    eight_bit: Literal["fp8", "int8"] | None = None
+    """How the UNet's products are held in 8 bits, if they are."""
 
     @property
     def panels(self) -> int:
@@ -62,8 +64,11 @@ class Compute:
         return dtype
 
     def record(self) -> dict[str, Any]:
-        """As JSON values."""
-        return asdict(self)
+        """As JSON values; what is off by default and came later is left out, so that older records still hold."""
+        values = asdict(self)
+        if self.eight_bit is None:
+            del values["eight_bit"]
+        return values
 
 
 def compute_for(device: str) -> Compute:

@@ -1,0 +1,246 @@
+"""How a machine computes a story: pure functions of what it has, tried from the fastest plan to the leanest.
+
+Each function returns all plans for a machine, in that order; `fitting` drops those that need more memory than is free,
+and a stage that runs out of memory all the same goes on with the next. Nothing here imports torch or looks at the
+machine: `device.read_machine` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, TypeVar
+
+from kolors_submit.device import Machine
+from kolors_submit.engine.memory import THREADS, Compute
+from kolors_submit.errors import InputError
+from kolors_submit.story import Render, Train
+
+BFLOAT16 = (8, 0)
+"""The first compute capability with bfloat16 products (Ampere)."""
+FP8 = (8, 9)
+"""The first compute capability with fp8 products (Ada; Hopper is 9.0)."""
+
+MAX_BATCH = 16
+"""Images in one forward of the UNet at most, guidance halves included: more is no faster on an H200."""
+COMPILE_PAYS = 400
+"""Full-size forwards (of one picture of 1024x1024) from which compiling the blocks takes less time than it saves."""
+COMPILE_PAYS_TRAINING = 100
+"""The same in full-size training samples, forward and backward."""
+
+# Bytes at the full size, 1024x1024, measured on one H200 (bench/results/gpu.json).
+FULL_UNET = 2_579_000_000
+FULL_AREA = 128 * 128
+RENDER_IMAGE = 0.65e9
+"""Activations of one image in a forward."""
+DECODE_PICTURE = 4.5e9
+"""The VAE's decoder on one picture, in float32."""
+TRAIN_SAMPLE = {"none": 4.6e9, "selective": 2.2e9, "full": 1.1e9}
+"""Activations of one training sample with compiled blocks, by checkpointing."""
+TRAIN_SAMPLE_EAGER = {"none": 7.5e9, "selective": 3.3e9, "full": 1.1e9}
+"""The same without compilation."""
+CONTEXT = 0.6e9
+"""What CUDA itself and the libraries' workspaces take beside torch's own memory."""
+STREAMED_TEXT = 1.6e9
+"""The text encoder one layer at a time, whose widest part is the embedding table."""
+
+Checkpointing = Literal["none", "selective", "full"]
+EightBit = Literal["fp8", "int8"]
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What memory and time follow from: parameters of the two large networks, positions of the largest latent."""
+
+    unet: int
+    text_encoder: int
+    latent_area: int
+
+    @property
+    def share(self) -> float:
+        """Arithmetic and activations of one image, as a share of full-size Kolors at 1024x1024."""
+        return self.unet / FULL_UNET * self.latent_area / FULL_AREA
+
+
+@dataclass(frozen=True)
+class TrainPlan:
+    """How a LoRA is trained on one device. The LoRA's own weights are float32 whatever the plan."""
+
+    dtype: str
+    """Of the frozen base and of the products; float16 needs loss scaling."""
+    checkpointing: Checkpointing
+    """What the backward pass computes again: nothing, the insides of the transformer blocks, or all blocks."""
+    eight_bit: EightBit | None
+    """Whether the frozen base is held in 8 bits."""
+    compile_blocks: bool
+    cuda_graph: bool
+    fused_optimizer: bool
+    stream_text_encoder: bool
+    memory: int
+    """Device memory that is expected, in bytes."""
+
+    def describe(self) -> str:
+        """The plan in a line."""
+        checkpointing = f"{self.checkpointing} checkpointing" if self.checkpointing != "none" else None
+        return _line(self.dtype, _held(self.eight_bit), checkpointing, *_switches(self), _expected(self.memory))
+
+    def record(self) -> dict[str, Any]:
+        """As JSON values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class RenderPlan:
+    """How panels are rendered on one device; only `compute` changes their bytes."""
+
+    compute: Compute
+    cuda_graph: bool
+    offload: bool
+    """Whether the UNet waits in host memory while the VAE decodes."""
+    stream_text_encoder: bool
+    memory: int
+    """Device memory that is expected, in bytes."""
+
+    def describe(self) -> str:
+        """The plan in a line."""
+        compute = self.compute
+        images = f"{compute.batch} images a forward"
+        offload = "UNet moved out for the VAE" if self.offload else None
+        held = _held(compute.eight_bit)
+        return _line(compute.dtype, held, images, *_switches(self), offload, _expected(self.memory))
+
+    @property
+    def compile_blocks(self) -> bool:
+        """Whether the repeated blocks are compiled."""
+        return self.compute.compile
+
+
+Plan = TypeVar("Plan", TrainPlan, RenderPlan)
+
+
+def train_plans(machine: Machine, settings: Train, sizes: Sizes) -> tuple[TrainPlan, ...]:
+    """Plans for training, fastest first; the story's own precision and checkpointing are kept to.
+
+    Raises InputError for float16 on a CPU, where gradients cannot be scaled.
+    """
+    dtype = _train_dtype(machine, settings)
+    wish = settings.gradient_checkpointing
+    if machine.device == "cpu":
+        checkpointing: Checkpointing = "full" if wish is True else "none"
+        return (TrainPlan(dtype, checkpointing, None, False, False, False, False, memory=0),)
+    work = settings.steps * settings.accumulation * settings.batch_size * sizes.share
+    compiled = machine.compiler and work >= COMPILE_PAYS_TRAINING
+    levels: dict[Any, tuple[Checkpointing, ...]] = {True: ("full",), False: ("none",)}
+    kinds: list[tuple[Checkpointing, bool, EightBit | None]] = []
+    for checkpointing in levels.get(wish, ("none", "selective", "full")):
+        kinds.append((checkpointing, compiled, None))
+    # The leanest: no compiler's buffers, then a base of half the size.
+    leanest = kinds[-1][0]
+    kinds += [(leanest, False, None)] if compiled else []
+    kinds.append((leanest, False, eight_bit(machine)))
+    return tuple(_train_plan(machine, settings, sizes, dtype, *kind) for kind in kinds)
+
+
+def _train_plan(
+    machine: Machine,
+    settings: Train,
+    sizes: Sizes,
+    dtype: str,
+    checkpointing: Checkpointing,
+    compiled: bool,
+    held: EightBit | None,
+) -> TrainPlan:
+    one = (TRAIN_SAMPLE if compiled else TRAIN_SAMPLE_EAGER)[checkpointing] * sizes.share
+    width = 4 if dtype == "float32" else 2
+    memory = int(sizes.unet * (1 if held else width) + settings.batch_size * one * width / 2)
+    # A graph's addresses are fixed, and loss scaling decides on the host whether a step counts.
+    graph = checkpointing != "full" and dtype == "bfloat16" and held is None
+    return TrainPlan(
+        dtype=dtype,
+        checkpointing=checkpointing,
+        eight_bit=held,
+        compile_blocks=compiled,
+        cuda_graph=graph,
+        fused_optimizer=True,
+        stream_text_encoder=_streams(machine, sizes),
+        memory=memory,
+    )
+
+
+def _train_dtype(machine: Machine, settings: Train) -> str:
+    if settings.precision != "auto":
+        if settings.precision == "float16" and machine.device == "cpu":
+            raise InputError("train.precision is float16, which needs a GPU; use auto, float32 or bfloat16")
+        return settings.precision
+    if machine.device == "cpu":
+        return "float32"
+    return "bfloat16" if machine.capability >= BFLOAT16 else "float16"
+
+
+def render_plans(machine: Machine, settings: Render, panels: int, sizes: Sizes) -> tuple[RenderPlan, ...]:
+    """Plans for rendering so many panels, fastest first.
+
+    Several devices share a story's panels out in equal batches; a batch's shape, not its device, decides its bytes.
+    """
+    if machine.device == "cpu":
+        return (RenderPlan(Compute("cpu", "float32", batch=2, threads=THREADS), False, False, False, memory=0),)
+    share = -(-panels // machine.devices)
+    largest = min(MAX_BATCH, 2 * _power_of_two(share))
+    batches = [largest >> shift for shift in range(largest.bit_length() - 1)]
+    compiled = machine.compiler and panels * settings.steps * 2 * sizes.share >= COMPILE_PAYS
+    held: EightBit | None = "fp8" if settings.quality == "fast" and machine.capability >= FP8 else None
+    plans = [_render_plan(machine, sizes, batch, compiled, held, offload=False) for batch in batches]
+    plans.append(_render_plan(machine, sizes, 2, compiled, held, offload=True))
+    plans.append(_render_plan(machine, sizes, 2, False, eight_bit(machine), offload=True))
+    return tuple(plans)
+
+
+def _render_plan(
+    machine: Machine, sizes: Sizes, batch: int, compiled: bool, held: EightBit | None, *, offload: bool
+) -> RenderPlan:
+    weights = sizes.unet * (1 if held else 2)
+    images = batch * RENDER_IMAGE * sizes.share
+    decoding = DECODE_PICTURE * sizes.latent_area / FULL_AREA
+    memory = max(weights + images, decoding) if offload else weights + max(images, decoding)
+    compute = Compute("cuda", "float16", batch, None, attention="cudnn", compile=compiled, eight_bit=held)
+    # A graph's addresses are fixed, so a network that is moved out cannot be in one.
+    return RenderPlan(compute, not offload, offload, _streams(machine, sizes), int(memory))
+
+
+def fitting(plans: Sequence[Plan], machine: Machine) -> tuple[Plan, ...]:
+    """The plans that the free memory carries; where none does, the leanest by itself."""
+    carried = tuple(plan for plan in plans if plan.memory + CONTEXT <= machine.device_memory)
+    return carried or (plans[-1],)
+
+
+def eight_bit(machine: Machine) -> EightBit:
+    """How a base is held in 8 bits: fp8 where the card multiplies it, else int8."""
+    return "fp8" if machine.capability >= FP8 else "int8"
+
+
+def _streams(machine: Machine, sizes: Sizes) -> bool:
+    """Whether the text encoder, in half precision, goes through the device one layer at a time."""
+    return 2 * sizes.text_encoder + STREAMED_TEXT + CONTEXT > machine.device_memory
+
+
+def _power_of_two(count: int) -> int:
+    """The smallest power of two that is not below `count`."""
+    return 1 << max(0, count - 1).bit_length()
+
+
+def _held(kind: EightBit | None) -> str | None:
+    return f"{kind} weights" if kind else None
+
+
+def _switches(plan: TrainPlan | RenderPlan) -> Iterable[str | None]:
+    yield "compiled blocks" if plan.compile_blocks else None
+    yield "CUDA graph" if plan.cuda_graph else None
+    yield "text encoder layer by layer" if plan.stream_text_encoder else None
+
+
+def _expected(memory: int) -> str | None:
+    return f"about {memory / 1e9:.1f} GB" if memory else None
+
+
+def _line(*parts: str | None) -> str:
+    return ", ".join(part for part in parts if part)

@@ -1,0 +1,113 @@
+"""Plans: what fits is taken, the story's word is kept, and what a card lacks is not asked of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from kolors_submit import device
+from kolors_submit.device import Cuda, Gpu, Machine, read_machine
+from kolors_submit.engine.memory import compute_for
+from kolors_submit.engine.plan import Sizes, fitting, render_plans, train_plans
+from kolors_submit.errors import InputError
+from kolors_submit.story import Render, Train
+
+KOLORS = Sizes(unet=2_579_000_000, text_encoder=6_240_000_000, latent_area=128 * 128)
+PICTUREBOOK = Sizes(unet=11_000_000, text_encoder=4_000_000, latent_area=32 * 32)
+H200 = Machine("cuda", (9, 0), 140_000_000_000, 1, 120_000_000_000, compiler=True)
+CARD_8GB = replace(H200, capability=(8, 9), device_memory=7_500_000_000)
+
+
+def best_render(machine: Machine, sizes: Sizes = KOLORS, panels: int = 8, **settings):
+    return fitting(render_plans(machine, Render(**settings), panels, sizes), machine)[0]
+
+
+def best_train(machine: Machine, sizes: Sizes = KOLORS, **settings):
+    return fitting(train_plans(machine, Train(**settings), sizes), machine)[0]
+
+
+def test_a_cpu_computes_as_it_always_did():
+    plan = best_render(Machine())
+    assert plan.compute == compute_for("cpu")
+    assert plan.compute.record().keys() == {"device_kind", "dtype", "batch", "threads", "attention", "compile"}
+    training = best_train(Machine())
+    assert (training.dtype, training.checkpointing, training.cuda_graph) == ("float32", "none", False)
+
+
+def test_a_large_card_takes_all_panels_at_once():
+    plan = best_render(H200)
+    assert (plan.compute.batch, plan.compute.compile, plan.cuda_graph) == (16, True, True)
+    assert not plan.offload and not plan.stream_text_encoder and plan.compute.eight_bit is None
+    training = best_train(H200, batch_size=4)
+    assert (training.dtype, training.checkpointing, training.cuda_graph) == ("bfloat16", "none", True)
+
+
+def test_an_8_gb_card_gets_a_plan_that_fits_in_it():
+    plan, training = best_render(CARD_8GB), best_train(CARD_8GB)
+    assert plan.memory <= 7_500_000_000 and training.memory <= 7_500_000_000
+    assert plan.offload and plan.stream_text_encoder and training.stream_text_encoder
+    assert plan.compute.eight_bit is None
+    assert training.eight_bit is None
+
+
+@pytest.mark.parametrize("gigabytes", [6, 8, 12, 16, 24, 48, 80])
+def test_more_memory_never_gives_a_leaner_plan(gigabytes):
+    lean, rich = (replace(H200, device_memory=int(size * 1e9)) for size in (gigabytes, gigabytes + 8))
+    assert best_render(lean).compute.batch <= best_render(rich).compute.batch
+    order = ("full", "selective", "none")
+    assert order.index(best_train(lean).checkpointing) <= order.index(best_train(rich).checkpointing)
+
+
+def test_the_last_plan_is_tried_where_none_fits():
+    tiny = replace(H200, device_memory=1_000_000_000)
+    plans = render_plans(tiny, Render(), 8, KOLORS)
+    assert fitting(plans, tiny) == plans[-1:]
+    assert plans[-1].compute.eight_bit == "fp8"
+    assert render_plans(replace(tiny, capability=(8, 6)), Render(), 8, KOLORS)[-1].compute.eight_bit == "int8"
+
+
+def test_old_cards_get_no_bfloat16_and_no_fp8():
+    old = replace(H200, capability=(7, 5))
+    assert best_train(old).dtype == "float16"
+    assert not best_train(old).cuda_graph
+    assert best_render(old, quality="fast").compute.eight_bit is None
+    assert best_render(H200, quality="fast").compute.eight_bit == "fp8"
+
+
+def test_nothing_is_compiled_without_a_compiler_or_for_little_work():
+    assert not best_render(replace(H200, compiler=False)).compute.compile
+    assert not best_train(replace(H200, compiler=False)).compile_blocks
+    assert not best_render(H200, PICTUREBOOK).compute.compile
+    assert not best_train(H200, PICTUREBOOK).compile_blocks
+    assert best_train(H200).compile_blocks
+
+
+@pytest.mark.parametrize(("devices", "batch"), [(1, 16), (2, 8), (4, 4), (8, 2), (16, 2)])
+def test_several_cards_share_the_panels(devices, batch):
+    assert best_render(replace(H200, devices=devices)).compute.batch == batch
+
+
+def test_the_storys_word_is_kept():
+    assert best_train(H200, gradient_checkpointing=True).checkpointing == "full"
+    assert {plan.checkpointing for plan in train_plans(H200, Train(gradient_checkpointing=False), KOLORS)} == {"none"}
+    assert best_train(H200, precision="float32").dtype == "float32"
+    with pytest.raises(InputError, match="needs a GPU"):
+        train_plans(Machine(), Train(precision="float16"), KOLORS)
+
+
+def test_a_plan_says_itself_in_a_line():
+    assert best_render(H200).describe().startswith("float16, 16 images a forward, compiled blocks, CUDA graph, about ")
+    assert "full checkpointing" in best_train(CARD_8GB).describe()
+    assert best_train(Machine()).describe() == "float32"
+
+
+def test_the_machine_is_the_fullest_and_oldest_of_its_cards(monkeypatch):
+    cards = (Gpu("a", 80_000_000_000, 70_000_000_000, (9, 0)), Gpu("b", 24_000_000_000, 20_000_000_000, (8, 6)))
+    monkeypatch.setattr(device, "read_cuda", lambda: Cuda("570", 12080, cards))
+    machine = read_machine("cuda")
+    assert (machine.capability, machine.device_memory, machine.devices) == ((8, 6), 20_000_000_000, 2)
+    assert not machine.capped
+    small = read_machine("cuda", vram=8)
+    assert (small.device_memory, small.capped) == (7_500_000_000, True)
+    assert read_machine("cpu").device_memory == 0
