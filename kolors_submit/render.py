@@ -12,15 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kolors_submit.engine.memory import Compute, compute_for
+from kolors_submit.device import read_machine
+from kolors_submit.engine.memory import Compute, keep_compiled, keep_within, stepping_down
+from kolors_submit.engine.method import method_of
+from kolors_submit.engine.plan import RenderPlan, Sizes, beginning_with, fitting, render_plans
 from kolors_submit.errors import InputError, RuleError
 from kolors_submit.files import file_digest, keep_only, write_bytes, write_json
 from kolors_submit.picture import fault_of, png_bytes
 from kolors_submit.run import Job, Stage
 from kolors_submit.story import Prompt, panel_prompt
+from kolors_submit.weights import count_parameters
 
 if TYPE_CHECKING:
-    from diffsynth.models.sdxl_unet import SDXLUNet
     from PIL import Image
 
     from kolors_submit.engine.sampler import Task
@@ -41,32 +44,74 @@ class PanelJob:
     record: Stage
     inputs: dict[str, Any]
 
+    def said(self) -> dict[str, Any]:
+        """What the story says of it, as JSON values."""
+        return {
+            "scene": self.scene,
+            "prompt": self.prompt.positive,
+            "negative": self.prompt.negative,
+            "seed": self.seed,
+        }
+
 
 def render(job: Job) -> bool:
     """Render the panels that are not as the story and the LoRA say; returns whether there was anything to do.
 
-    Raises InputError where there is no LoRA or it does not fit the base, RuleError for a picture that shows nothing.
+    Raises InputError where there is no LoRA or it does not fit the base, RuleError for a picture that shows nothing,
+    OutsideError where the GPU's memory does not carry the leanest plan.
     """
-    compute = compute_for(job.device)
-    lora_digest = _lora_digest(job.run.lora)
-    panels = _panel_jobs(job, compute, lora_digest)
-    inputs = _inputs(job, panels, compute, lora_digest)
+    plans, lora_digest = _plans(job), _lora_digest(job.run.lora)
+    panels = _panel_jobs(job, plans[0].compute, lora_digest)
     stage = job.run.stage(NAME, FORMAT)
-    if stage.is_done(inputs) and all(panel.record.is_done(panel.inputs) for panel in panels):
+    if stage.is_done(_inputs(job, panels, plans[0].compute, lora_digest)) and not _pending(panels):
         job.report.stage(NAME, "nothing to do", done=True)
         return False
     started = time.monotonic()
-    pending = [panel for panel in panels if not panel.record.is_done(panel.inputs)]
+    plan, done = stepping_down(plans, lambda plan: _render_pending(job, plan, lora_digest), job.report.note)
+    panels = _panel_jobs(job, plan.compute, lora_digest)
+    outputs = [panel.path for panel in panels] + [_write_sheet(job, panels)]
+    outputs.append(write_json(job.run.render / "render.json", _summary(job, panels, plan, lora_digest)))
+    keep_only(job.run.render, outputs)
+    stage.finish(_inputs(job, panels, plan.compute, lora_digest), outputs, time.monotonic() - started)
+    job.report.stage(NAME, f"{done} of {len(panels)} panels rendered", done=True)
+    return True
+
+
+def plan_of(job: Job) -> RenderPlan:
+    """How the story's panels are rendered on this machine, or were already."""
+    return _plans(job)[0]
+
+
+def _plans(job: Job) -> tuple[RenderPlan, ...]:
+    """The plans to try in turn; the first is the one that earlier panels were made by, where it still can be."""
+    settings, machine = job.story.render, read_machine(job.device, job.vram)
+    sizes = Sizes(0, 0, 0) if machine.device == "cpu" else _sizes(job)
+    plans = render_plans(machine, settings, len(job.story.panels), sizes)
+    numbers = range(1, len(job.story.panels) + 1)
+    records = (job.run.stage(f"{NAME}.{number:02d}", FORMAT).inputs() for number in numbers)
+    made_by = next((inputs["compute"] for inputs in records if "compute" in inputs), None)
+    return beginning_with(made_by, plans, fitting(plans, machine))
+
+
+def _sizes(job: Job) -> Sizes:
+    settings = job.story.render
+    area = settings.width * settings.height // 64
+    return Sizes(count_parameters(job.base, "unet"), count_parameters(job.base, "text_encoder"), area)
+
+
+def _pending(panels: Sequence[PanelJob]) -> list[PanelJob]:
+    return [panel for panel in panels if not panel.record.is_done(panel.inputs)]
+
+
+def _render_pending(job: Job, plan: RenderPlan, lora_digest: str) -> tuple[RenderPlan, int]:
+    """Render what is not done by this plan; returns it and how many panels that were."""
+    pending = _pending(_panel_jobs(job, plan.compute, lora_digest))
     for panel in pending:
         job.report.stage(NAME, f"panel {panel.number}: {', '.join(panel.record.changes(panel.inputs)[:3])}")
     if pending:
-        _render_panels(job, pending, compute)
-    outputs = [panel.path for panel in panels] + [_write_sheet(job, panels)]
-    outputs.append(write_json(job.run.render / "render.json", _summary(job, panels, compute, lora_digest)))
-    keep_only(job.run.render, outputs)
-    stage.finish(inputs, outputs, time.monotonic() - started)
-    job.report.stage(NAME, f"{len(pending)} of {len(panels)} panels rendered", done=True)
-    return True
+        job.report.stage(NAME, str(plan))
+        render_panels(job, pending, plan, job.run.lora)
+    return plan, len(pending)
 
 
 def _lora_digest(lora: Path) -> str:
@@ -79,18 +124,30 @@ def _panel_jobs(job: Job, compute: Compute, lora_digest: str) -> list[PanelJob]:
     panels = []
     for number, panel in enumerate(job.story.panels, start=1):
         prompt = panel_prompt(job.story, panel)
-        inputs = {
-            "base": job.base.digest,
-            "lora": lora_digest,
-            "settings": job.story.render.model_dump(mode="json"),
-            "compute": compute.record(),
-            "prompt": prompt.positive,
-            "negative": prompt.negative,
-            "seed": panel.seed,
-        }
+        inputs = panel_inputs(job, prompt, panel.seed, compute, lora_digest)
         record = job.run.stage(f"{NAME}.{number:02d}", FORMAT)
         panels.append(PanelJob(number, panel.scene, prompt, panel.seed, job.run.panel(number), record, inputs))
     return panels
+
+
+def panel_inputs(job: Job, prompt: Prompt, seed: int, compute: Compute, lora_digest: str) -> dict[str, Any]:
+    """All that one picture's bytes depend on."""
+    return {
+        "base": job.base.digest,
+        "lora": lora_digest,
+        **_settings(job),
+        "compute": compute.record(),
+        "prompt": prompt.positive,
+        "negative": prompt.negative,
+        "seed": seed,
+    }
+
+
+def _settings(job: Job) -> dict[str, Any]:
+    """The story's render settings, and for `quality: fast` what was done instead."""
+    settings = job.story.render
+    said = {"settings": settings.model_dump(mode="json")}
+    return said if settings.quality == "exact" else said | {"method": method_of(settings).record()}
 
 
 def _inputs(job: Job, panels: Sequence[PanelJob], compute: Compute, lora_digest: str) -> dict[str, Any]:
@@ -98,86 +155,74 @@ def _inputs(job: Job, panels: Sequence[PanelJob], compute: Compute, lora_digest:
     return {
         "base": {"name": job.base.name, "digest": job.base.digest},
         "lora": lora_digest,
-        "settings": job.story.render.model_dump(mode="json"),
+        **_settings(job),
         "compute": compute.record(),
         "title": job.story.title,
         "team": job.story.team,
-        "panels": {
-            f"{panel.number:02d}": {
-                "scene": panel.scene,
-                "prompt": panel.prompt.positive,
-                "negative": panel.prompt.negative,
-                "seed": panel.seed,
-            }
-            for panel in panels
-        },
+        "panels": {f"{panel.number:02d}": panel.said() for panel in panels},
     }
 
 
-def _render_panels(job: Job, pending: Sequence[PanelJob], compute: Compute) -> None:
-    """Render the pending panels, each written and recorded as soon as it is there."""
+def _refuse(panel: PanelJob, fault: str) -> None:
+    """Raise RuleError that names the panel."""
+    float16 = panel.inputs["compute"]["dtype"] == "float16"
+    half = " or a base with a VAE that is safe in half precision" if float16 else ""
+    advice = f"try a lower render.lora_strength, another seed{half}"
+    raise RuleError(f"panel {panel.number} ({panel.scene}) {fault}; {advice}")
+
+
+def render_panels(
+    job: Job,
+    pending: Sequence[PanelJob],
+    plan: RenderPlan,
+    lora: Path,
+    on_fault: Callable[[PanelJob, str], None] = _refuse,
+) -> None:
+    """Render the pending panels with a LoRA, each written and recorded as soon as it is there.
+
+    A picture that shows nothing is not written; `on_fault` is told, and raises RuleError unless the caller gives
+    another.
+    """
     from kolors_submit.engine import base as bases
-    from kolors_submit.engine.memory import compute_all, release
-    from kolors_submit.engine.sampler import check_size, decode, sample
+    from kolors_submit.engine.draw import draw
+    from kolors_submit.engine.lora_files import read
 
-    settings, device = job.story.render, compute.device_kind
-    check_size(settings)
-    tasks = _tasks(job, pending, compute)
-    unet = _unet_with_lora(job, compute)
-    decoder = bases.load_vae_decoder(job.base, device, compute.torch_dtype)
-    with job.report.progress(NAME, len(pending) * settings.steps) as advance:
+    settings, machine = job.story.render, read_machine(job.device, job.vram)
+    if machine.device != "cpu":
+        keep_within(machine)
+        keep_compiled(job.run.compiled)
+    tasks = _tasks(job, pending, plan)
+    method = method_of(settings)
 
-        def render_batch(batch: Sequence[PanelJob], go_on: Callable[[], None]) -> None:
-            def step(pictures: int) -> None:
-                go_on()
-                advance(pictures)
+    def deliver(index: int, picture: Image.Image | None, seconds: float) -> None:
+        panel = pending[index]
+        fault = "is not finite" if picture is None else fault_of(picture)
+        if picture is None or fault is not None:
+            on_fault(panel, str(fault))
+            return
+        png = png_bytes(picture, panel.prompt, panel.seed, method.applied(settings), panel.inputs["lora"])
+        write_bytes(panel.path, png)
+        panel.record.finish(panel.inputs, [panel.path], seconds)
 
-            begun = time.monotonic()
-            latents = sample(unet, [tasks[panel.number] for panel in batch], settings, compute, step)
-            for panel, latent in zip(batch, latents, strict=True):
-                picture = _checked(decode(decoder, latent), panel, compute)
-                png = png_bytes(picture, panel.prompt, panel.seed, settings, panel.inputs["lora"])
-                write_bytes(panel.path, png)
-                panel.record.finish(panel.inputs, [panel.path], (time.monotonic() - begun) / len(batch))
-
-        batches = [pending[start : start + compute.panels] for start in range(0, len(pending), compute.panels)]
-        compute_all(device, render_batch, batches)
-    release(device)
+    weights = read(lora, bases.config(job.base, "unet"))
+    with job.report.progress(NAME, len(pending) * method.steps) as advance:
+        draw(job.base, weights, tasks, settings, plan, deliver, advance, machine.devices)
 
 
-def _tasks(job: Job, pending: Sequence[PanelJob], compute: Compute) -> dict[int, Task]:
-    """The sampler's tasks by panel number; each new prompt's embedding goes into the run's cache."""
+def _tasks(job: Job, pending: Sequence[PanelJob], plan: RenderPlan) -> list[Task]:
+    """The sampler's tasks; each new prompt's embedding goes into the run's cache."""
     from kolors_submit.engine.conditioning import encode_cached
     from kolors_submit.engine.sampler import Task
 
     prompts = [text for panel in pending for text in (panel.prompt.positive, panel.prompt.negative)]
-    folder = job.run.cache / "text"
-    encoded = encode_cached(job.base, prompts, compute.device_kind, compute.torch_dtype, folder)
-    return {
-        panel.number: Task(positive, negative, panel.seed)
+    folder, compute = job.run.cache / "text", plan.compute
+    encoded = encode_cached(
+        job.base, prompts, compute.device_kind, compute.torch_dtype, folder, plan.stream_text_encoder
+    )
+    return [
+        Task(positive, negative, panel.seed)
         for panel, positive, negative in zip(pending, encoded[::2], encoded[1::2], strict=True)
-    }
-
-
-def _unet_with_lora(job: Job, compute: Compute) -> SDXLUNet:
-    from kolors_submit.engine import base as bases
-    from kolors_submit.engine.lora import merge
-    from kolors_submit.engine.lora_files import read
-
-    lora = read(job.run.lora, bases.config(job.base, "unet"))
-    unet = bases.load_unet(job.base, compute.device_kind, compute.torch_dtype)
-    merge(unet, lora, job.story.render.lora_strength)
-    return unet
-
-
-def _checked(picture: Image.Image | None, panel: PanelJob, compute: Compute) -> Image.Image:
-    """The picture, if it shows something; raises RuleError that names the panel if it does not."""
-    fault = "is not finite" if picture is None else fault_of(picture)
-    if picture is None or fault is not None:
-        half = " or a base with a VAE that is safe in half precision" if compute.dtype == "float16" else ""
-        advice = f"try a lower render.lora_strength, another seed{half}"
-        raise RuleError(f"panel {panel.number} ({panel.scene}) {fault}; {advice}")
-    return picture
+    ]
 
 
 def _write_sheet(job: Job, panels: Sequence[PanelJob]) -> Path:
@@ -188,25 +233,18 @@ def _write_sheet(job: Job, panels: Sequence[PanelJob]) -> Path:
     return write_bytes(job.run.render / "story.jpg", sheet)
 
 
-def _summary(job: Job, panels: Sequence[PanelJob], compute: Compute, lora_digest: str) -> dict[str, Any]:
+def _summary(job: Job, panels: Sequence[PanelJob], plan: RenderPlan, lora_digest: str) -> dict[str, Any]:
     """What render.json says."""
     strength = job.story.render.lora_strength
     return {
         "format": FORMAT,
         "base": {"name": job.base.name, "digest": job.base.digest},
         "lora": {"sha256": lora_digest, "strength": strength, "modules": _count_modules(job.run.lora)},
-        "settings": job.story.render.model_dump(mode="json"),
-        "compute": compute.record(),
+        **_settings(job),
+        "compute": plan.compute.record(),
+        "plan": str(plan),
         "panels": [
-            {
-                "number": panel.number,
-                "scene": panel.scene,
-                "prompt": panel.prompt.positive,
-                "negative": panel.prompt.negative,
-                "seed": panel.seed,
-                "file": panel.path.name,
-                "sha256": file_digest(panel.path),
-            }
+            {"number": panel.number, **panel.said(), "file": panel.path.name, "sha256": file_digest(panel.path)}
             for panel in panels
         ],
     }

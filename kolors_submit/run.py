@@ -72,6 +72,11 @@ class Run:
         """What is published."""
         return self.folder / "bundle"
 
+    @property
+    def compiled(self) -> Path:
+        """What torch compiled for this machine's GPU, for all runs beside this one: may be deleted at any time."""
+        return self.folder.parents[1] / ".compiled"
+
     def panel(self, number: int) -> Path:
         """The picture of panel `number`, counted from 1."""
         return self.render / f"{number:02d}.png"
@@ -194,6 +199,11 @@ class Stage:
         record = read_json(self.path)
         return record.get("seconds") if isinstance(record, dict) else None
 
+    def inputs(self) -> dict[str, Any]:
+        """What the recorded result depends on; empty where there is no record."""
+        record = read_json(self.path)
+        return record.get("inputs", {}) if isinstance(record, dict) else {}
+
     def outputs(self) -> dict[str, str]:
         """Recorded outputs: path below the run folder -> SHA-256."""
         record = read_json(self.path)
@@ -225,3 +235,5 @@ class Job:
     run: Run
     device: str
     report: Reporter
+    vram: float | None = None
+    """The size in GB of the card that this job is to fit, where it is not the one that is there."""

@@ -88,6 +88,30 @@ def load_text_encoder(base: Base, device: str, dtype: torch.dtype) -> ChatGLMMod
     return _fill(base, "text_encoder", network, state)
 
 
+def stream_text_encoder(base: Base, device: str, dtype: torch.dtype) -> tuple[ChatGLMModel, Iterator[torch.nn.Module]]:
+    """ChatGLM with only its embeddings loaded, and its layers in order, each on the device until the next is asked for.
+
+    The values are `load_text_encoder`'s; raises InputError as it does.
+    """
+    settings = config(base, "text_encoder")
+    network = _on_meta(base, "text_encoder", lambda: architecture.build_text_encoder(settings))
+
+    def read(prefix: str) -> State:
+        state = _read(
+            base, "text_encoder", device, dtype, lambda key: key.removeprefix("transformer.").startswith(prefix)
+        )
+        return {key.removeprefix("transformer.").removeprefix(prefix): value for key, value in state.items()}
+
+    def layers() -> Iterator[torch.nn.Module]:
+        for i, layer in enumerate(network.encoder.layers):
+            yield _fill(base, "text_encoder", layer, read(f"encoder.layers.{i}."))
+            layer.to("meta")
+
+    _fill(base, "text_encoder", network.embedding, read("embedding."))
+    _fill(base, "text_encoder", network.rotary_pos_emb, read("rotary_pos_emb."))
+    return network, layers()
+
+
 def load_prompter(base: Base) -> KolorsPrompter:
     """DiffSynth's prompter with the base's own tokenizer; raises InputError where that cannot be read."""
     from diffsynth.prompters import KolorsPrompter

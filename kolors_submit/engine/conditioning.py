@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,8 +14,12 @@ from safetensors.torch import load_file, save
 from kolors_submit.engine import base as bases
 from kolors_submit.engine.memory import THREADS, arithmetic, release
 from kolors_submit.files import digest, write_bytes
+from kolors_submit.story import MAX_TOKENS
 
 if TYPE_CHECKING:
+    from diffsynth.models.kolors_text_encoder import ChatGLMModel
+    from diffsynth.prompters import KolorsPrompter
+
     from kolors_submit.weights import Base
 
 
@@ -31,32 +35,84 @@ class Conditioning:
     pooled: torch.Tensor
 
 
-def encode(base: Base, prompts: Sequence[str], device: str, dtype: torch.dtype) -> list[Conditioning]:
+def encode(
+    base: Base, prompts: Sequence[str], device: str, dtype: torch.dtype, stream: bool = False
+) -> list[Conditioning]:
     """The prompts' conditionings, on the CPU in `dtype`; loads the text encoder and lets it go again.
 
-    Each prompt goes through alone, so that its bytes don't depend on the others.
+    With `stream` the encoder's layers are on the device one at a time; the numbers are the same.
     """
     prompter = bases.load_prompter(base)
-    prompter.fetch_models(bases.load_text_encoder(base, device, dtype))
-    done: dict[str, Conditioning] = {}
-    with arithmetic(device), torch.no_grad():
-        for prompt in dict.fromkeys(prompts):
-            pooled, embedding = prompter.encode_prompt([prompt], device=device)
-            done[prompt] = Conditioning(embedding[0].cpu().contiguous(), pooled[0].cpu().contiguous())
-    del prompter
+    different = list(dict.fromkeys(prompts))
+    if stream:
+        network, layers = bases.stream_text_encoder(base, device, dtype)
+    else:
+        network = bases.load_text_encoder(base, device, dtype)
+        layers = iter(network.encoder.layers)
+    done = dict(zip(different, encode_with(network, layers, prompter, different, device), strict=True))
+    del prompter, network, layers
     release(device)
     return [done[prompt] for prompt in prompts]
 
 
+@torch.no_grad()
+def encode_with(
+    network: ChatGLMModel,
+    layers: Iterable[torch.nn.Module],
+    prompter: KolorsPrompter,
+    prompts: Sequence[str],
+    device: str,
+) -> list[Conditioning]:
+    """The prompts' conditionings by an encoder's embeddings and its layers in order, on the CPU.
+
+    This is `ChatGLMModel.forward` with all prompts going through a layer before the next one, each by itself, so that
+    its bytes don't depend on the others.
+    """
+    with arithmetic(device):
+        texts = [_tokens(prompter, network, prompt, device) for prompt in prompts]
+        states = [network.embedding(text.ids) for text in texts]
+        before = states
+        for layer in layers:
+            before = states
+            states = [
+                layer(state, text.mask, text.rotary, use_cache=False)[0]
+                for state, text in zip(states, texts, strict=True)
+            ]
+        return [
+            Conditioning(embedding[:, 0].cpu().contiguous(), last[-1, 0].cpu().contiguous())
+            for embedding, last in zip(before, states, strict=True)
+        ]
+
+
+@dataclass(frozen=True)
+class _Text:
+    """A prompt as ChatGLM's layers read it: token numbers, which of them each may see (None: the past), rotations."""
+
+    ids: torch.Tensor
+    mask: torch.Tensor | None
+    rotary: torch.Tensor
+
+
+def _tokens(prompter: KolorsPrompter, network: ChatGLMModel, prompt: str, device: str) -> _Text:
+    text = prompter.process_prompt([prompt], positive=True)
+    tokens = prompter.tokenizer(
+        text, padding="max_length", max_length=MAX_TOKENS, truncation=True, return_tensors="pt"
+    ).to(device)
+    known = tokens["attention_mask"]
+    mask = None if known.all() else network.get_masks(tokens["input_ids"], None, padding_mask=known)
+    rotary = network.rotary_pos_emb(network.seq_length)[tokens["position_ids"]]
+    return _Text(tokens["input_ids"], mask, rotary.transpose(0, 1).contiguous())
+
+
 def encode_cached(
-    base: Base, prompts: Sequence[str], device: str, dtype: torch.dtype, cache: Path
+    base: Base, prompts: Sequence[str], device: str, dtype: torch.dtype, cache: Path, stream: bool = False
 ) -> list[Conditioning]:
     """`encode` with a file for each prompt in the folder `cache`; the text encoder is loaded for new prompts only."""
     files = {prompt: cache / f"{_key(base, prompt, device, dtype)}.safetensors" for prompt in prompts}
     known = {prompt: kept for prompt, path in files.items() if (kept := _read(path)) is not None}
     new = [prompt for prompt in files if prompt not in known]
     if new:
-        for prompt, conditioning in zip(new, encode(base, new, device, dtype), strict=True):
+        for prompt, conditioning in zip(new, encode(base, new, device, dtype, stream), strict=True):
             write_bytes(files[prompt], save({"embedding": conditioning.embedding, "pooled": conditioning.pooled}))
             known[prompt] = conditioning
     return [known[prompt] for prompt in prompts]

@@ -13,12 +13,18 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from kolors_submit.device import Machine
+from kolors_submit.errors import OutsideError
 
 if TYPE_CHECKING:
     import torch
 
 Item = TypeVar("Item")
+Tried = TypeVar("Tried")
+Result = TypeVar("Result")
 
 THREADS = 1
 """CPU threads of one forward: the same on all machines, or their bytes would differ. Cores share out whole batches."""
@@ -29,8 +35,8 @@ TRAINING_THREADS = 2
 MAX_WORKERS = 8
 """Batches computed at once on a CPU; beyond this, Python's own lock is what they wait for."""
 
-GPU_BATCH = 8
-"""Images in one UNet forward on a GPU (four panels with their guidance halves)."""
+WORKSPACE = 600_000_000
+"""Bytes that CUDA itself and its libraries take on a device beside torch's own memory."""
 
 
 @dataclass(frozen=True)
@@ -72,10 +78,10 @@ class Compute:
 
 
 def compute_for(device: str) -> Compute:
-    """The arithmetic used on a device, `cpu` or `cuda`."""
+    """The arithmetic on a device, `cpu` or `cuda`, of one panel at a time, compiled nowhere."""
     if device == "cpu":
         return Compute("cpu", "float32", batch=2, threads=THREADS)
-    return Compute("cuda", "float16", batch=GPU_BATCH, threads=None)
+    return Compute("cuda", "float16", batch=2, threads=None, attention="cudnn")
 
 
 @contextlib.contextmanager
@@ -95,22 +101,31 @@ def arithmetic(device: str, threads: int = THREADS) -> Iterator[None]:
         cudnn.benchmark, cudnn.deterministic = before[1:]
 
 
-def compute_all(device: str, work: Callable[[Item, Callable[[], None]], None], items: Sequence[Item]) -> None:
-    """Call `work(item, go_on)` for every item, on a CPU one item a core; the number of cores changes no byte.
+def compute_all(
+    device: str, work: Callable[[Item, Callable[[], None]], None], items: Sequence[Item], devices: int = 1
+) -> None:
+    """Call `work(item, go_on)` for every item, on a CPU one item a core, on GPUs one a device.
 
-    The first error, or an interruption, stops the rest where they next call `go_on`, and is raised.
+    Neither number changes a byte. On a GPU `cuda` means the thread's own one. The first error, or an interruption,
+    stops the rest where they next call `go_on`, and is raised.
     """
     import torch
 
     stop = threading.Event()
+    free = iter(range(devices))
 
     def go_on() -> None:
         if stop.is_set():
             raise CancelledError
 
+    def begin() -> None:
+        # Each thread has its own number of OpenMP threads and its own current device.
+        torch.set_num_threads(THREADS)
+        if device != "cpu":
+            torch.cuda.set_device(next(free))
+
     cores = min(len(os.sched_getaffinity(0)), MAX_WORKERS)
-    # Each thread has its own number of OpenMP threads, so it is set in each.
-    pool = ThreadPoolExecutor(cores if device == "cpu" else 1, initializer=torch.set_num_threads, initargs=(THREADS,))
+    pool = ThreadPoolExecutor(cores if device == "cpu" else devices, initializer=begin)
     with arithmetic(device):
         try:
             futures = [pool.submit(work, item, go_on) for item in items]
@@ -121,6 +136,45 @@ def compute_all(device: str, work: Callable[[Item, Callable[[], None]], None], i
             pool.shutdown(cancel_futures=True)
 
 
+def stepping_down(plans: Sequence[Tried], attempt: Callable[[Tried], Result], note: Callable[[str], None]) -> Result:
+    """What `attempt` gives with the first of the plans that does not run out of the GPU's memory; each step is noted.
+
+    Raises OutsideError where the last one does.
+    """
+    import torch
+
+    for plan, leaner in zip(plans, [*plans[1:], None], strict=True):
+        try:
+            return attempt(plan)
+        except torch.OutOfMemoryError:
+            said = str(plan)
+        # Outside the handler, whose error would keep the models alive.
+        release("cuda")
+        if leaner is not None:
+            note(f"the GPU's memory was not enough for {said}; going on with {leaner}")
+    raise OutsideError(
+        f"the GPU's memory is not enough for {said}, the leanest way; end other programs that use it (nvidia-smi "
+        "lists them), or lower the pictures' size"
+    )
+
+
+def keep_within(machine: Machine) -> None:
+    """Hold torch to what --vram allows on every device; without it, to all there is."""
+    import torch
+
+    if not machine.capped:
+        return
+    for index in range(torch.cuda.device_count()):
+        total = torch.cuda.get_device_properties(index).total_memory
+        torch.cuda.set_per_process_memory_fraction(max(0, machine.device_memory - WORKSPACE) / total, index)
+
+
+def keep_compiled(folder: Path) -> None:
+    """Let torch keep what it compiles in a folder for the next process; where the person has set another, there."""
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folder / "inductor"))
+    os.environ.setdefault("TRITON_CACHE_DIR", str(folder / "triton"))
+
+
 def release(device: str) -> None:
     """Give back the GPU memory of models that nothing refers to any more; on a CPU that happens by itself."""
     if device == "cpu":
@@ -128,4 +182,5 @@ def release(device: str) -> None:
     import torch
 
     gc.collect()
-    torch.cuda.empty_cache()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -7,12 +7,12 @@ machine: `device.read_machine` does.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeVar
 
 from kolors_submit.device import Machine
-from kolors_submit.engine.memory import THREADS, Compute
+from kolors_submit.engine.memory import THREADS, WORKSPACE, Compute
 from kolors_submit.errors import InputError
 from kolors_submit.story import Render, Train
 
@@ -28,19 +28,20 @@ COMPILE_PAYS = 400
 COMPILE_PAYS_TRAINING = 100
 """The same in full-size training samples, forward and backward."""
 
+GRAPH_PAYS = 4 * 0.4e9
+"""Activations of a forward up to which launching its kernels takes longer than running them."""
+
 # Bytes at the full size, 1024x1024, measured on one H200 (bench/results/gpu.json).
 FULL_UNET = 2_579_000_000
 FULL_AREA = 128 * 128
-RENDER_IMAGE = 0.65e9
+RENDER_IMAGE = 0.4e9
 """Activations of one image in a forward."""
-DECODE_PICTURE = 4.5e9
+DECODE_PICTURE = 4.6e9
 """The VAE's decoder on one picture, in float32."""
 TRAIN_SAMPLE = {"none": 4.6e9, "selective": 2.2e9, "full": 1.1e9}
 """Activations of one training sample with compiled blocks, by checkpointing."""
 TRAIN_SAMPLE_EAGER = {"none": 7.5e9, "selective": 3.3e9, "full": 1.1e9}
 """The same without compilation."""
-CONTEXT = 0.6e9
-"""What CUDA itself and the libraries' workspaces take beside torch's own memory."""
 STREAMED_TEXT = 1.6e9
 """The text encoder one layer at a time, whose widest part is the embedding table."""
 
@@ -79,7 +80,7 @@ class TrainPlan:
     memory: int
     """Device memory that is expected, in bytes."""
 
-    def describe(self) -> str:
+    def __str__(self) -> str:
         """The plan in a line."""
         checkpointing = f"{self.checkpointing} checkpointing" if self.checkpointing != "none" else None
         return _line(self.dtype, _held(self.eight_bit), checkpointing, *_switches(self), _expected(self.memory))
@@ -101,7 +102,7 @@ class RenderPlan:
     memory: int
     """Device memory that is expected, in bytes."""
 
-    def describe(self) -> str:
+    def __str__(self) -> str:
         """The plan in a line."""
         compute = self.compute
         images = f"{compute.batch} images a forward"
@@ -188,9 +189,8 @@ def render_plans(machine: Machine, settings: Render, panels: int, sizes: Sizes) 
     largest = min(MAX_BATCH, 2 * _power_of_two(share))
     batches = [largest >> shift for shift in range(largest.bit_length() - 1)]
     compiled = machine.compiler and panels * settings.steps * 2 * sizes.share >= COMPILE_PAYS
-    held: EightBit | None = "fp8" if settings.quality == "fast" and machine.capability >= FP8 else None
-    plans = [_render_plan(machine, sizes, batch, compiled, held, offload=False) for batch in batches]
-    plans.append(_render_plan(machine, sizes, 2, compiled, held, offload=True))
+    plans = [_render_plan(machine, sizes, batch, compiled, None, offload=False) for batch in batches]
+    plans.append(_render_plan(machine, sizes, 2, compiled, None, offload=True))
     plans.append(_render_plan(machine, sizes, 2, False, eight_bit(machine), offload=True))
     return tuple(plans)
 
@@ -203,14 +203,29 @@ def _render_plan(
     decoding = DECODE_PICTURE * sizes.latent_area / FULL_AREA
     memory = max(weights + images, decoding) if offload else weights + max(images, decoding)
     compute = Compute("cuda", "float16", batch, None, attention="cudnn", compile=compiled, eight_bit=held)
-    # A graph's addresses are fixed, so a network that is moved out cannot be in one.
-    return RenderPlan(compute, not offload, offload, _streams(machine, sizes), int(memory))
+    # A graph's addresses are fixed, so a network that is moved out cannot be in one; and of many images the GPU has
+    # more to do than the processor has to launch.
+    graph = not offload and images <= GRAPH_PAYS
+    return RenderPlan(compute, graph, offload, _streams(machine, sizes), int(memory))
 
 
 def fitting(plans: Sequence[Plan], machine: Machine) -> tuple[Plan, ...]:
     """The plans that the free memory carries; where none does, the leanest by itself."""
-    carried = tuple(plan for plan in plans if plan.memory + CONTEXT <= machine.device_memory)
+    carried = tuple(plan for plan in plans if plan.memory + WORKSPACE <= machine.device_memory)
     return carried or (plans[-1],)
+
+
+def beginning_with(
+    made_by: Mapping[str, Any] | None, plans: Sequence[RenderPlan], carried: tuple[RenderPlan, ...]
+) -> tuple[RenderPlan, ...]:
+    """The carried plans, from the one on whose arithmetic earlier pictures were made by, so that they still hold.
+
+    Where the memory no longer carries that plan, it still comes first: with nothing left to render nothing is needed.
+    """
+    first = next((plan for plan in plans if plan.compute.record() == made_by), None)
+    if first is None:
+        return carried
+    return carried[carried.index(first) :] if first in carried else (first, *carried)
 
 
 def eight_bit(machine: Machine) -> EightBit:
@@ -220,7 +235,7 @@ def eight_bit(machine: Machine) -> EightBit:
 
 def _streams(machine: Machine, sizes: Sizes) -> bool:
     """Whether the text encoder, in half precision, goes through the device one layer at a time."""
-    return 2 * sizes.text_encoder + STREAMED_TEXT + CONTEXT > machine.device_memory
+    return 2 * sizes.text_encoder + STREAMED_TEXT + WORKSPACE > machine.device_memory
 
 
 def _power_of_two(count: int) -> int:

@@ -14,15 +14,18 @@ import torch
 
 from kolors_submit.engine.conditioning import Conditioning, add_time_id
 from kolors_submit.engine.memory import Compute
+from kolors_submit.engine.method import method_of
 from kolors_submit.engine.schedule import Generators, solver
 from kolors_submit.errors import InputError
 
 if TYPE_CHECKING:
-    from diffsynth.models.sdxl_unet import SDXLUNet
     from diffsynth.models.sdxl_vae_decoder import SDXLVAEDecoder
     from PIL import Image
 
     from kolors_submit.story import Render
+
+UNet = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+"""Latents, timestep [1], text, sizes and pooled text to the noise: DiffSynth's UNet, or `Accelerated`."""
 
 PIXELS_PER_LATENT = 8
 LATENT_CHANNELS = 4
@@ -64,7 +67,7 @@ def initial_noise(seed: int, settings: Render, device: str) -> tuple[torch.Tenso
 
 @torch.inference_mode()
 def sample(
-    unet: SDXLUNet,
+    unet: UNet,
     tasks: Sequence[Task],
     settings: Render,
     compute: Compute,
@@ -77,34 +80,35 @@ def sample(
     padded = [*tasks, *[tasks[-1]] * (compute.panels - len(tasks))]
     drawn = [initial_noise(task.seed, settings, compute.device_kind) for task in padded]
     generators: Generators = [generator for _, generator in drawn]
-    method = solver(settings.sampler, settings.steps)
+    how = method_of(settings)
+    method = solver(how.sampler, how.steps, how.timestep_spacing)
     latents = torch.stack([noise for noise, _ in drawn]).to(compute.device_kind) * method.initial_sigma
-    predict = _guided(unet, padded, settings, compute)
-    for t in method.timesteps:
-        prediction = predict(method.scale(latents, t), t)
+    predict = _predictor(unet, padded, settings, compute)
+    for step, t in enumerate(method.timesteps):
+        prediction = predict(method.scale(latents, t), t, step < how.guided_steps)
         latents = method.step(prediction, t, latents, generators)
         advance(len(tasks))
     return latents[: len(tasks)]
 
 
-def _guided(
-    unet: SDXLUNet, tasks: Sequence[Task], settings: Render, compute: Compute
-) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
-    """The noise that the UNet sees with classifier-free guidance: negative + scale * (positive - negative).
+def _predictor(
+    unet: UNet, tasks: Sequence[Task], settings: Render, compute: Compute
+) -> Callable[[torch.Tensor, torch.Tensor, bool], torch.Tensor]:
+    """The noise that the UNet sees, with classifier-free guidance: negative + scale * (positive - negative).
 
-    Both halves go through the UNet as one batch, all positives first; at scale 1 the negative half is left out.
+    Both halves go through the UNet as one batch, all positives first; without guidance the negative half is left out.
     """
-    guided = settings.guidance_scale != 1
-    conditionings = [task.positive for task in tasks] + ([task.negative for task in tasks] if guided else [])
-    device, dtype = compute.device_kind, compute.torch_dtype
+    device, dtype, count = compute.device_kind, compute.torch_dtype, len(tasks)
+    conditionings = [task.positive for task in tasks] + [task.negative for task in tasks]
     embedding = torch.stack([item.embedding for item in conditionings]).to(device, dtype)
     pooled = torch.stack([item.pooled for item in conditionings]).to(device, dtype)
     size = add_time_id(settings.height, settings.width, 0, 0, settings.height, settings.width)
     sizes = size.to(device).repeat(len(conditionings), 1)
+    both, alone = (embedding, sizes, pooled), (embedding[:count], sizes[:count], pooled[:count])
 
-    def predict(latents: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+    def predict(latents: torch.Tensor, t: torch.Tensor, guided: bool) -> torch.Tensor:
         twice = torch.cat([latents, latents]) if guided else latents
-        noise = unet(twice.to(dtype), t.reshape(1).to(device), embedding, sizes, pooled).float()
+        noise = unet(twice.to(dtype), t.reshape(1).to(device), *(both if guided else alone)).float()
         if not guided:
             return noise
         positive, negative = noise.chunk(2)
@@ -118,7 +122,8 @@ def decode(decoder: SDXLVAEDecoder, latents: torch.Tensor) -> Image.Image | None
     """One picture from latents [4, h, w], to 8 bits as DiffSynth does; None where a value is not finite."""
     from PIL import Image
 
-    pixels = decoder(latents[None].float())[0].permute(1, 2, 0).float().cpu()
+    given = latents[None].to(decoder.conv_in.weight.dtype)
+    pixels = decoder(given)[0].permute(1, 2, 0).float().cpu()
     if not bool(pixels.isfinite().all()):
         return None
     return Image.fromarray(((pixels / 2 + 0.5).clip(0, 1) * 255).numpy().astype("uint8"))

@@ -80,13 +80,16 @@ def add_noise(latents: torch.Tensor, noise: torch.Tensor, timestep: torch.Tensor
     return (signal.sqrt() * latents + (1 - signal).sqrt() * noise).to(latents.dtype)
 
 
-def solver(sampler: str, steps: int) -> Solver:
-    """A fresh solver for one batch of pictures; raises InputError for a name that is none of `SAMPLERS`."""
+def solver(sampler: str, steps: int, spacing: str = "leading") -> Solver:
+    """A fresh solver for one batch of pictures; raises InputError for a name that is none of `SAMPLERS`.
+
+    `spacing` is diffusers' `timestep_spacing`; DiffSynth's `ddim` has its own.
+    """
     if sampler == "ddim":
         return _ddim_solver(steps)
     if sampler not in _DIFFUSERS:
         raise InputError(f"render.sampler {sampler} is not known; choose one of {', '.join(SAMPLERS)}")
-    return _diffusers_solver(sampler, steps)
+    return _diffusers_solver(sampler, steps, spacing)
 
 
 def _ddim_solver(steps: int) -> Solver:
@@ -99,11 +102,11 @@ def _ddim_solver(steps: int) -> Solver:
     return Solver(scheduler.timesteps, 1.0, lambda latents, t: latents, step)
 
 
-def _diffusers_solver(sampler: str, steps: int) -> Solver:
+def _diffusers_solver(sampler: str, steps: int, spacing: str) -> Solver:
     import diffusers
 
     name, extra = _DIFFUSERS[sampler]
-    scheduler = getattr(diffusers, name)(**_PUBLISHED, **extra)
+    scheduler = getattr(diffusers, name)(**(_PUBLISHED | extra | {"timestep_spacing": spacing}))
     scheduler.set_timesteps(steps)
     # Only these take noise while they sample.
     noisy = sampler in ("euler_ancestral", "dpmpp_2m_sde_karras")

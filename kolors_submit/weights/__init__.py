@@ -9,7 +9,7 @@
 Nothing here imports torch, so that a finished run says so at once.
 """
 
-from kolors_submit.weights.base import PARTS, PICTUREBOOK, Base, choose_files, open_base
+from kolors_submit.weights.base import PARTS, PICTUREBOOK, Base, choose_files, count_parameters, open_base
 from kolors_submit.weights.download import fetch
 from kolors_submit.weights.find import find_base, find_predictor
 from kolors_submit.weights.known import KNOWN, OFFICIAL_PREDICTOR, SAFE_VAE, Weights, weights_folder
@@ -23,6 +23,7 @@ __all__ = [
     "Base",
     "Weights",
     "choose_files",
+    "count_parameters",
     "fetch",
     "find_base",
     "find_predictor",

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from kolors_submit.engine import base as bases
 from kolors_submit.engine import conditioning
 from kolors_submit.engine.conditioning import add_time_id, encode, encode_cached
 from kolors_submit.weights import Base, open_base
@@ -48,9 +49,9 @@ def test_the_cache_saves_the_encoder(base: Base, tmp_path: Path, monkeypatch: py
     assert len(list(cache.iterdir())) == 2
     asked: list[str] = []
 
-    def counted(base: Base, prompts: list[str], device: str, dtype: torch.dtype) -> list[conditioning.Conditioning]:
+    def counted(base: Base, prompts: list[str], *how: object) -> list[conditioning.Conditioning]:
         asked.extend(prompts)
-        return encode(base, prompts, device, dtype)
+        return encode(base, prompts, *how)
 
     monkeypatch.setattr(conditioning, "encode", counted)
     again = encode_cached(base, ["a", "b", "a"], "cpu", torch.float32, cache)
@@ -60,6 +61,24 @@ def test_the_cache_saves_the_encoder(base: Base, tmp_path: Path, monkeypatch: py
     encode_cached(base, ["a", "b", "c"], "cpu", torch.float32, cache)
     assert len(asked) == 2
     assert "c" in asked
+
+
+def test_layer_by_layer_gives_the_same_bytes(base: Base) -> None:
+    at_once = encode(base, PROMPTS, "cpu", torch.float32)
+    for one, other in zip(at_once, encode(base, PROMPTS, "cpu", torch.float32, stream=True), strict=True):
+        assert torch.equal(one.embedding, other.embedding)
+        assert torch.equal(one.pooled, other.pooled)
+
+
+def test_layer_by_layer_holds_one_layer(base: Base) -> None:
+    network, layers = bases.stream_text_encoder(base, "cpu", torch.float32)
+    before = None
+    for layer in layers:
+        assert not any(parameter.is_meta for parameter in layer.parameters())
+        held = [one for one in network.encoder.layers if not next(one.parameters()).is_meta]
+        assert held == [layer]
+        before = layer
+    assert before is network.encoder.layers[-1]
 
 
 def test_sizes_are_in_the_trained_order() -> None:

@@ -37,7 +37,7 @@ def test_a_cpu_computes_as_it_always_did():
 
 def test_a_large_card_takes_all_panels_at_once():
     plan = best_render(H200)
-    assert (plan.compute.batch, plan.compute.compile, plan.cuda_graph) == (16, True, True)
+    assert (plan.compute.batch, plan.compute.compile, plan.cuda_graph) == (16, True, False)
     assert not plan.offload and not plan.stream_text_encoder and plan.compute.eight_bit is None
     training = best_train(H200, batch_size=4)
     assert (training.dtype, training.checkpointing, training.cuda_graph) == ("bfloat16", "none", True)
@@ -67,12 +67,10 @@ def test_the_last_plan_is_tried_where_none_fits():
     assert render_plans(replace(tiny, capability=(8, 6)), Render(), 8, KOLORS)[-1].compute.eight_bit == "int8"
 
 
-def test_old_cards_get_no_bfloat16_and_no_fp8():
+def test_old_cards_get_no_bfloat16():
     old = replace(H200, capability=(7, 5))
     assert best_train(old).dtype == "float16"
     assert not best_train(old).cuda_graph
-    assert best_render(old, quality="fast").compute.eight_bit is None
-    assert best_render(H200, quality="fast").compute.eight_bit == "fp8"
 
 
 def test_nothing_is_compiled_without_a_compiler_or_for_little_work():
@@ -97,9 +95,9 @@ def test_the_storys_word_is_kept():
 
 
 def test_a_plan_says_itself_in_a_line():
-    assert best_render(H200).describe().startswith("float16, 16 images a forward, compiled blocks, CUDA graph, about ")
-    assert "full checkpointing" in best_train(CARD_8GB).describe()
-    assert best_train(Machine()).describe() == "float32"
+    assert str(best_render(H200)).startswith("float16, 16 images a forward, compiled blocks, about ")
+    assert "full checkpointing" in str(best_train(CARD_8GB))
+    assert str(best_train(Machine())) == "float32"
 
 
 def test_the_machine_is_the_fullest_and_oldest_of_its_cards(monkeypatch):

@@ -1,0 +1,122 @@
+"""Pictures of tasks by one plan: networks loaded once for each device, batches shared out, pictures handed on as they
+come. Neither the number of devices nor the order changes a picture's bytes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from kolors_submit.engine import base as bases
+from kolors_submit.engine.lora import Lora, merge
+from kolors_submit.engine.memory import compute_all, release
+from kolors_submit.engine.sampler import Task, UNet, check_size, decode, sample
+
+if TYPE_CHECKING:
+    from diffsynth.models.sdxl_vae_decoder import SDXLVAEDecoder
+    from PIL import Image
+
+    from kolors_submit.engine.plan import RenderPlan
+    from kolors_submit.story import Render
+    from kolors_submit.weights import Base
+
+Deliver = Callable[[int, "Image.Image | None", float], None]
+"""Told a task's index, its picture (None where it is not finite) and the seconds it took."""
+
+WRITERS = 4
+"""Pictures that are compressed and written while the next are computed."""
+
+
+@dataclass(frozen=True)
+class Models:
+    """The two networks that make pictures, on one device."""
+
+    unet: UNet
+    decoder: SDXLVAEDecoder
+
+
+def draw(
+    base: Base,
+    lora: Lora | None,
+    tasks: Sequence[Task],
+    settings: Render,
+    plan: RenderPlan,
+    deliver: Deliver,
+    advance: Callable[[int], object],
+    devices: int = 1,
+) -> None:
+    """Make the tasks' pictures and deliver each, from a thread of its own, as soon as it is there.
+
+    `advance` is called with the number of pictures after each step. Raises InputError for a LoRA that does not fit the
+    base or a size that the UNet cannot halve, and what `deliver` raises.
+    """
+    check_size(settings)
+    compute = plan.compute
+    batches = [range(start, min(start + compute.panels, len(tasks))) for start in range(0, len(tasks), compute.panels)]
+    devices = min(devices, len(batches))
+    loaded: dict[int, Models] = {}
+
+    def here() -> Models:
+        """The thread's device's own networks; the cores of a CPU share theirs."""
+        index = 0 if compute.device_kind == "cpu" else torch.cuda.current_device()
+        if index not in loaded:
+            loaded[index] = _load(base, lora, settings, plan)
+        return loaded[index]
+
+    def work(batch: range, go_on: Callable[[], None]) -> None:
+        def step(pictures: int) -> None:
+            go_on()
+            advance(pictures)
+
+        begun = time.monotonic()
+        models = here()
+        latents = sample(models.unet, [tasks[index] for index in batch], settings, compute, step)
+        with _room(models, plan):
+            handed = []
+            for index, latent in zip(batch, latents, strict=True):
+                picture = decode(models.decoder, latent)
+                handed.append(writers.submit(deliver, index, picture, (time.monotonic() - begun) / len(batch)))
+        for one in handed:
+            one.result()
+
+    here()  # before the cores ask for them all at once
+    with ThreadPoolExecutor(WRITERS) as writers:
+        compute_all(compute.device_kind, work, batches, devices)
+    loaded.clear()
+    release(compute.device_kind)
+
+
+def _load(base: Base, lora: Lora | None, settings: Render, plan: RenderPlan) -> Models:
+    """The networks as the plan wants them, on the thread's device, with the LoRA merged in."""
+    compute = plan.compute
+    unet = bases.load_unet(base, compute.device_kind, compute.torch_dtype)
+    if lora is not None:
+        merge(unet, lora, settings.lora_strength)
+    decoder = bases.load_vae_decoder(base, compute.device_kind, compute.torch_dtype)
+    if compute.device_kind == "cpu":
+        return Models(unet, decoder)
+    from kolors_submit.engine.accelerate import Accelerated, accelerate_decoder
+
+    return Models(Accelerated(unet, plan), accelerate_decoder(decoder, plan))
+
+
+@contextmanager
+def _room(models: Models, plan: RenderPlan) -> Iterator[None]:
+    """Room for the decoder: where the plan says so, the UNet waits in host memory within the block."""
+    if not plan.offload:
+        yield
+        return
+    from kolors_submit.engine.accelerate import Accelerated
+
+    assert isinstance(models.unet, Accelerated)
+    models.unet.move("cpu")
+    torch.cuda.empty_cache()
+    yield
+    torch.cuda.empty_cache()
+    models.unet.move("cuda")
