@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,6 +139,15 @@ def why_no_cuda(cuda: Cuda | None) -> str:
         return "the driver shows no GPU (CUDA_VISIBLE_DEVICES?)"
     major, minor = cuda.cuda // 1000, cuda.cuda % 1000 // 10
     return f"driver {cuda.driver} knows CUDA {major}.{minor} only and the locked torch needs 12"
+
+
+def memory_in_use() -> int:
+    """Bytes that this process holds on its GPU, by torch's count, or in main memory where it uses none."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        return int(torch.cuda.memory_reserved())
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def main_memory() -> int:

@@ -10,6 +10,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from kolors_submit.device import memory_in_use
+from kolors_submit.meter import Meter
+
 
 @dataclass(frozen=True)
 class Reporter:
@@ -17,6 +20,7 @@ class Reporter:
 
     console: Console = field(default_factory=lambda: Console(stderr=True))
     quiet: bool = False
+    meter: Meter | None = None
 
     def say(self, text: str) -> None:
         """One plain line (no markup: it may hold a stranger's words)."""
@@ -48,7 +52,10 @@ class Reporter:
 
     @contextlib.contextmanager
     def progress(self, label: str, total: int, start: int = 0) -> Iterator[Callable[..., None]]:
-        """A bar with the time left; the value yielded is called as `advance(1, "loss 0.123")` for each step done."""
+        """A bar with speed, time left, memory and cost; `advance(1, "loss 0.123")` is called for each step done.
+
+        `advance` raises BudgetSpent where the budget is passed, so it is called where a stage may be stopped.
+        """
         columns = (
             SpinnerColumn(),
             TextColumn("{task.description}", markup=False),
@@ -57,15 +64,21 @@ class Reporter:
             TextColumn("{task.fields[speed]}", markup=False),
             TimeRemainingColumn(),
             TextColumn("{task.fields[detail]}", markup=False),
+            TextColumn("{task.fields[use]}", style="dim", markup=False),
         )
         hidden = self.quiet or not self.console.is_terminal
         with Progress(*columns, console=self.console, disable=hidden, transient=True) as bar:
-            task = bar.add_task(f"{label:<8}", total=total, completed=start, detail="", speed="")
+            task = bar.add_task(f"{label:<8}", total=total, completed=start, detail="", speed="", use="")
 
             def advance(steps: int = 1, detail: str = "") -> None:
                 speed = bar.tasks[0].speed
                 shown = "" if not speed else f"{speed:.1f}/s" if speed >= 1 else f"{1 / speed:.1f} s each"
-                bar.update(task, advance=steps, detail=detail, speed=shown)
+                use = "" if hidden else f"{memory_in_use() / 1e9:.1f} GB"
+                if self.meter:
+                    use = f"{use} {self.meter.words(bar.tasks[0].time_remaining)}"
+                bar.update(task, advance=steps, detail=detail, speed=shown, use=use)
+                if self.meter:
+                    self.meter.check()
 
             yield advance
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from kolors_submit.device import find_device
 from kolors_submit.errors import InputError
 from kolors_submit.files import read_json
+from kolors_submit.meter import make_meter
 from kolors_submit.run import Job, Run, run_folder
 from kolors_submit.story import load_story
 from kolors_submit.weights import find_base
@@ -31,6 +33,9 @@ class Place:
     name: str | None = None
     device: str = "auto"
     yes: bool = False
+    vram: float | None = None
+    price: float | None = None
+    budget: float | None = None
 
 
 def open_job(place: Place, report: Reporter, ask: Ask | None = None) -> Job:
@@ -42,11 +47,13 @@ def open_job(place: Place, report: Reporter, ask: Ask | None = None) -> Job:
         report.note("--set without --name changes this story's usual run folder; --name r32 would keep both")
     if place.name is not None and not _is_plain(place.name):
         raise InputError(f"--name {place.name}: use letters, digits, dots, dashes and underscores")
+    meter = make_meter(place.price, place.budget)
     load_story(place.story, settings=place.settings)
     base = find_base(place.base, report, place.device, ask, place.yes)
     story = load_story(place.story, base.name, place.settings)
     run = run_folder(place.runs, place.story, base.name, place.name)
-    return Job(story, base, run, find_device(place.device), report)
+    report = dataclasses.replace(report, meter=meter)
+    return Job(story, base, run, find_device(place.device), report, place.vram)
 
 
 def submission(job: Job) -> dict[str, Any]:
@@ -59,6 +66,8 @@ def submission(job: Job) -> dict[str, Any]:
             stage(job)
         check(job)
     figures = summary(job.run)
+    if job.report.meter:
+        figures["cost"] = round(job.report.meter.spent(), 4)
     _say_summary(job, figures)
     return figures
 
@@ -73,7 +82,10 @@ def run_stage(job: Job, name: str) -> bool:
                     f"{job.run.folder} has no finished {before} stage; run `kolors-submit {before}` first, "
                     "or `kolors-submit submission` for everything"
                 )
-        return STAGES[name](job)
+        worked = STAGES[name](job)
+    if worked and job.report.meter:
+        job.report.stage("cost", job.report.meter.words())
+    return worked
 
 
 def check(job: Job) -> None:
@@ -101,6 +113,8 @@ def _say_summary(job: Job, figures: dict[str, Any]) -> None:
         by = (figures["predictor"] or {}).get("name", "?")
         say("score", f"{figures['mean']:.3f} by {by}; the gate is {figures['threshold']:g}")
     say("time", ", ".join(f"{name} {value:.0f} s" for name, value in figures["seconds"].items() if value is not None))
+    if job.report.meter:
+        say("cost", job.report.meter.words())
     say("bundle", str(job.run.bundle))
     page = job.run.bundle / "index.html"
     if job.base.name == KOLORS:

@@ -21,7 +21,7 @@ LAYERS = (
     ("data", "train", "render", "score", "bundle"),
     ("engine", "metrics", "hub", "export", "picturebook", "picture", "sheet", "fonts", "lock", "environment"),
     ("weights",),
-    ("story", "run", "report", "device"),
+    ("story", "run", "report", "device", "meter"),
     ("files",),
     ("errors",),
 )

@@ -44,6 +44,20 @@ def placed(function: Decorated) -> Decorated:
     return function
 
 
+def computed(function: Decorated) -> Decorated:
+    """--vram, --price, --budget: on verbs that compute for long. No result depends on the last two."""
+    options = (
+        click.option("--vram", type=click.FloatRange(min=1), metavar="GB", help="Stay within a card of this size."),
+        click.option("--price", type=float, metavar="MONEY", help="Of an hour of this machine: show the cost so far."),
+        click.option(
+            "--budget", type=float, metavar="MONEY", help="Save and stop (exit 3) before this call costs more."
+        ),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
 story_argument = click.argument("story", type=click.Path(path_type=Path))
 
 

@@ -8,12 +8,13 @@ from typing import Any
 import click
 
 from kolors_submit.cli.answer import Answer
-from kolors_submit.cli.options import open_job, placed, reporter, said, story_argument
+from kolors_submit.cli.options import computed, open_job, placed, reporter, said, story_argument
 
 
 @click.command("render", short_help="Render the story's panels.")
 @story_argument
 @placed
+@computed
 @said
 @click.pass_obj
 def command(answer: Answer, /, story: Path, quiet: bool, **place: Any) -> None:
