@@ -172,18 +172,23 @@ def attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, heads: int) -> 
 class TransformerStack:
     """The blocks of an AttentionBlock in which peft has put a LoRA; their weights become views of this one's."""
 
-    def __init__(self, source: AttentionBlock, block: Callable[..., tuple[torch.Tensor, ...]], *, eight_bit: bool) -> None:
+    def __init__(
+        self, source: AttentionBlock, block: Callable[..., tuple[torch.Tensor, ...]], *, eight_bit: bool
+    ) -> None:
         """`block` is `transformer_block`, compiled or as it is."""
         self.block = block
         blocks = list(source.transformer_blocks)
         self.heads = blocks[0].attn1.num_heads
         layers = [
-            [[getattr(getattr(each, attention), name) for name in names] for each in blocks] for attention, names in GROUPS
+            [[getattr(getattr(each, attention), name) for name in names] for each in blocks]
+            for attention, names in GROUPS
         ]
         first = layers[0][0][0]
         self.scale = float(first.scaling["default"])
         self.parameters = [group_parameters(group) for group in layers]
-        self.weights = [_gather([[layer.base_layer for layer in each] for each in group], eight_bit) for group in layers]
+        self.weights = [
+            _gather([[layer.base_layer for layer in each] for each in group], eight_bit) for group in layers
+        ]
         self.frozen = [_frozen(each, eight_bit) for each in blocks]
 
     def __call__(self, hidden: torch.Tensor, text: torch.Tensor, *lora: torch.Tensor) -> torch.Tensor:
@@ -243,8 +248,8 @@ def _frozen(block: Any, eight_bit: bool) -> Frozen:
     norms = tuple(value for norm in (block.norm1, block.norm2, block.norm3) for value in (norm.weight, norm.bias))
     biases = (block.attn1.to_out.base_layer.bias, block.attn2.to_out.base_layer.bias)
     wide, wide_biases = held(block.act_fn.proj), block.act_fn.proj.bias.chunk(2)
-    widen = tuple(zip(wide.halves(), wide_biases, strict=True))
-    return Frozen(norms, biases, widen, held(block.ff), block.ff.bias)
+    values, gate = zip(wide.halves(), wide_biases, strict=True)
+    return Frozen(norms, biases, (values, gate), held(block.ff), block.ff.bias)
 
 
 def _hold(weight: torch.Tensor, eight_bit: bool) -> Held:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 SHAPES = 16
 """Kinds of transformer blocks that may be compiled: widths, picture sizes, with and without gradients."""
 
-OPTIONS = {"triton.multi_kernel": 1}
+OPTIONS: dict[str, Any] = {"triton.multi_kernel": 1}
 """Try layer norms with a row in registers too; torch's own rule reads rows above 1024 twice."""
 
 

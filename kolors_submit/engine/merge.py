@@ -1,3 +1,4 @@
+# mypy: disable-error-code="no-untyped-def"
 """W + s·B·A for all layers of a group at once, in one pass over the weights."""
 
 from __future__ import annotations
@@ -46,7 +47,9 @@ def _merge(
     for start in range(0, rank, RANK):
         number = start + tl.arange(0, RANK)
         b = tl.load(
-            up + (layer * out + row)[:, None] * rank + number[None, :], (row < out)[:, None] & (number < rank)[None, :], 0.0
+            up + (layer * out + row)[:, None] * rank + number[None, :],
+            (row < out)[:, None] & (number < rank)[None, :],
+            0.0,
         )
         a = tl.load(
             down + (layer * rank + number)[:, None] * width + column[None, :],

@@ -1,3 +1,4 @@
+# mypy: disable-error-code="no-untyped-def"
 """Group normalisation with SiLU on channels-last pictures, forward and backward in three kernels each.
 
 The parameters are frozen, so the backward pass has only the input's gradient. Sums over a group are formed in a fixed
@@ -117,7 +118,15 @@ class _Work:
 
 @triton.jit
 def _forward_sums(
-    x, first, second, pixels, channels, EACH: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, SILU: tl.constexpr
+    x,
+    first,
+    second,
+    pixels,
+    channels,
+    EACH: tl.constexpr,
+    ROWS: tl.constexpr,
+    COLUMNS: tl.constexpr,
+    SILU: tl.constexpr,
 ):
     """Sums of x and of its square."""
     n, split, column = tl.program_id(0), tl.program_id(1), tl.program_id(2) * COLUMNS + tl.arange(0, COLUMNS)
@@ -171,7 +180,16 @@ def _forward_channels(
 
 @triton.jit
 def _forward_pixels(
-    x, slope, offset, y, pixels, channels, EACH: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, SILU: tl.constexpr
+    x,
+    slope,
+    offset,
+    y,
+    pixels,
+    channels,
+    EACH: tl.constexpr,
+    ROWS: tl.constexpr,
+    COLUMNS: tl.constexpr,
+    SILU: tl.constexpr,
 ):
     """The normalised picture."""
     n, split, column = tl.program_id(0), tl.program_id(1), tl.program_id(2) * COLUMNS + tl.arange(0, COLUMNS)
