@@ -78,5 +78,9 @@ def test_killed_at_random_moments(unbroken: Run, tiny_base: Path, tmp_path: Path
             kills += 1
         elif process.exitcode == 0:
             break
+    else:  # a machine so busy that no attempt came to its end
+        process = start(folder, tiny_base)
+        process.join()
+        assert process.exitcode == 0
     assert kills >= 3
     assert results(Run(folder)) == results(unbroken)
