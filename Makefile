@@ -107,7 +107,7 @@ lint: $(STAMP) ## ruff and mypy
 format: $(STAMP) ## let ruff format and mend
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 test: $(STAMP) ## the fast test suite
-	@OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slow and not soak and not gpu" --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
+	@OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slow and not gpu" --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
 test-all: $(STAMP) ## every test
 	@$(BIN)/pytest $(ARGS)
 clean: ## delete set-up and caches; your runs, weights and stories stay

@@ -162,7 +162,7 @@ def kill_at(process: subprocess.Popen, folder: Path, *, seconds: float, files: f
     return alive
 
 
-@pytest.mark.soak
+@pytest.mark.slow
 @pytest.mark.timeout(2400)
 def test_killed_at_twenty_random_moments_the_bytes_are_those_of_an_unbroken_run(finished, tmp_path):
     """Ten runs are killed at a moment drawn over a run's length, ten at a file drawn from all that a run writes."""
