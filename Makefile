@@ -14,6 +14,7 @@ BASE ?= auto
 RUNS ?= runs
 ARGS ?=
 ENTRY ?=
+LIST ?=
 PUSH ?=
 
 TOOLS := $(CURDIR)/.tools
@@ -70,7 +71,7 @@ setup-from-index:
 # ------------------------------------------------------------------------------------------------ the pipeline
 
 .PHONY: submission data train render score bundle
-submission: $(STAMP) ## data -> train -> render -> score -> bundle -> check [-> publish with PUSH=1]; again: only what changed
+submission: $(STAMP) ## data -> train -> render -> score -> bundle -> check [-> publish with PUSH=1, or PUSH='--its options']; again: only what changed
 data: $(STAMP) ## fetch, filter and crop the training pictures
 train: $(STAMP) ## train the LoRA
 render: $(STAMP) ## render the story's panels
@@ -78,7 +79,7 @@ score: $(STAMP) ## score the panels
 bundle: $(STAMP) ## put together what is published
 submission data train render score bundle:
 	@$(SUBMIT) $@ "$(STORY)" $(PLACE)
-	$(if $(and $(PUSH),$(filter submission,$@)),@$(SUBMIT) publish --story "$(STORY)" $(PLACE))
+	$(if $(and $(PUSH),$(filter submission,$@)),@$(SUBMIT) publish --story "$(STORY)" $(PLACE) $(filter-out 1,$(PUSH)))
 
 .PHONY: check publish reproduce compare export story weights doctor
 check: $(STAMP) ## hold the story's bundle to every rule
@@ -86,8 +87,8 @@ check: $(STAMP) ## hold the story's bundle to every rule
 publish: $(STAMP) ## send the story's bundle to its hub: make publish ARGS='--repo owner/Name'
 	@$(SUBMIT) publish --story "$(STORY)" $(PLACE)
 reproduce: $(STAMP) ## render anybody's entry again and compare: make reproduce ENTRY=owner/Name (a folder, a zip, hub:id)
-	@[ -n "$(ENTRY)" ] || { echo "make: say which: make reproduce ENTRY=owner/Name, or a bundle's folder or zip" >&2; exit 2; }
-	@$(SUBMIT) reproduce "$(ENTRY)" --base "$(BASE)" $(ARGS)
+	@[ -n "$(ENTRY)$(LIST)" ] || { echo "make: say which: make reproduce ENTRY=owner/Name, or a bundle's folder or zip, or LIST=entries.txt" >&2; exit 2; }
+	@$(SUBMIT) reproduce $(if $(LIST),--list "$(LIST)","$(ENTRY)") --base "$(BASE)" $(ARGS)
 compare: $(STAMP) ## lay runs side by side: make compare ARGS='runs/a/kolors runs/b/kolors'
 	@$(SUBMIT) compare $(ARGS)
 export: $(STAMP) ## write a LoRA in another program's keys: make export ARGS='lora.safetensors --to diffusers'

@@ -119,6 +119,16 @@ def _visible(handles: list[object], identifiers: list[str]) -> list[object]:
     return chosen
 
 
+def visible_cards() -> list[str]:
+    """Each card that a program may use here, as a value of CUDA_VISIBLE_DEVICES that shows it alone."""
+    cuda = read_cuda()
+    if cuda is None:
+        return []
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    names = list(map(str, range(len(cuda.gpus)))) if visible is None else [name.strip() for name in visible.split(",")]
+    return names[: len(cuda.gpus)]
+
+
 def find_device(name: str) -> str:
     """`cuda` or `cpu` for `auto`, `cpu` or `cuda`; raises InputError where CUDA is asked for and is not there."""
     if name == "cpu":

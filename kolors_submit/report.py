@@ -12,6 +12,7 @@ from rich.table import Table
 
 from kolors_submit.device import memory_in_use
 from kolors_submit.meter import Meter
+from kolors_submit.text import tame
 
 
 @dataclass(frozen=True)
@@ -25,18 +26,18 @@ class Reporter:
     def say(self, text: str) -> None:
         """One plain line (no markup: it may hold a stranger's words)."""
         if not self.quiet:
-            self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+            self.console.print(tame(text), markup=False, highlight=False, soft_wrap=True)
 
     def note(self, text: str) -> None:
         """A line that a person should not miss."""
         if not self.quiet:
-            self.console.print(f"note: {text}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+            self.console.print(f"note: {tame(text)}", style="yellow", markup=False, highlight=False, soft_wrap=True)
 
     def stage(self, name: str, text: str, *, done: bool = False) -> None:
         """The state of a stage: `render   panel 3: prompt changed`."""
         if not self.quiet:
             self.console.print(f"{name:<8}", style="green" if done else "bold", end="", markup=False)
-            self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+            self.console.print(tame(text), markup=False, highlight=False, soft_wrap=True)
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         """A table; numbers are set right."""
@@ -87,7 +88,7 @@ def _plain(cell: object) -> str:
     """A cell as text; rich would read square brackets as markup."""
     from rich.markup import escape
 
-    return escape(f"{cell:.3f}" if isinstance(cell, float) else str(cell))
+    return escape(f"{cell:.3f}" if isinstance(cell, float) else tame(str(cell)))
 
 
 def quiet() -> Reporter:

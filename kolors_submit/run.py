@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from kolors_submit.weights import Base
 
 
+class InUse(OutsideError):
+    """Another process holds the run folder."""
+
+
 @dataclass(frozen=True)
 class Run:
     """One run folder."""
@@ -87,7 +91,7 @@ class Run:
 
     @contextlib.contextmanager
     def hold(self, verb: str) -> Iterator[None]:
-        """Hold this folder for one process; raises OutsideError that names the holder where it is taken.
+        """Hold this folder for one process; raises InUse that names the holder where it is taken.
 
         Files that a killed run left half-written are deleted on the way in.
         """
@@ -102,7 +106,7 @@ class Run:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 taken = f"{self.folder} is in use by {holder(self.folder)}; wait for it or use --name"
-                raise OutsideError(taken) from error
+                raise InUse(taken) from error
             file.seek(0)
             file.truncate()
             json.dump({"pid": os.getpid(), "host": socket.gethostname(), "verb": verb, "since": int(time.time())}, file)

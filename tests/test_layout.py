@@ -22,7 +22,7 @@ LAYERS = (
     ("engine", "metrics", "hub", "export", "picturebook", "picture", "sheet", "fonts", "lock", "environment"),
     ("weights",),
     ("story", "run", "report", "device", "meter"),
-    ("files",),
+    ("files", "text"),
     ("errors",),
 )
 STAGES = set(LAYERS[2])

@@ -16,6 +16,7 @@ import click
 
 from kolors_submit.cli.answer import Answer, problems_of, status_of
 from kolors_submit.cli.interrupt import interruptible
+from kolors_submit.text import tame
 
 VERBS = (
     "submission",
@@ -91,7 +92,7 @@ def run(arguments: Sequence[str]) -> int:
             click.echo(error.ctx.get_usage(), err=True)
         for problem in problems:
             click.secho("error: ", fg="red", err=True, nl=False)
-            click.echo(problem["text"], err=True)
+            click.echo(tame(problem["text"]), err=True)
     if as_json:
         sys.stdout.write(json.dumps(answer.value(ok=status == 0), ensure_ascii=False) + "\n")
         sys.stdout.flush()

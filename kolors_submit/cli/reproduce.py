@@ -1,8 +1,9 @@
-"""`kolors-submit reproduce SOURCE`: whether an entry comes out again."""
+"""`kolors-submit reproduce SOURCE`: whether an entry comes out again; with `--list`, hundreds of them."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -11,24 +12,44 @@ from kolors_submit.cli.options import asker, reporter, said
 
 
 @click.command("reproduce", short_help="Render anybody's entry again and compare.")
-@click.argument("source")
-@click.option("--sample", type=int, metavar="N", help="Render only N panels, to the same bytes.")
+@click.argument("source", required=False)
 @click.option(
-    "--out", type=click.Path(path_type=Path), help="Where pictures and report go.  [default: reproductions/NAME]"
+    "--list", "entries", type=click.Path(path_type=Path), metavar="FILE", help="Every entry of a list, one a line."
+)
+@click.option("--sample", type=int, metavar="N", help="Render only N panels, to the same bytes.")
+@click.option("--retrain", is_flag=True, help="Rebuild the data, train the LoRA again and compare that too.")
+@click.option(
+    "--data", type=click.Path(path_type=Path), metavar="DIR", help="Private training pictures, to retrain on."
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Where pictures and report go.  [default: reproductions/NAME; of a list: results]",
 )
 @click.option("--base", default="auto", metavar="BASE", help="auto (the entry's), kolors, picturebook or a folder.")
 @click.option("--device", default="auto", type=click.Choice(["auto", "cpu", "cuda"]), help="Where to compute.")
 @click.option("--yes", is_flag=True, help="Download without asking.")
 @said
 @click.pass_obj
-def command(
-    answer: Answer, /, source: str, sample: int | None, out: Path | None, base: str, device: str, yes: bool, quiet: bool
-) -> None:
+def command(answer: Answer, /, source: str | None, entries: Path | None, quiet: bool, **options: Any) -> None:
     """Verify an entry, render it again with its own LoRA, prompts, seeds and settings, and compare panel by panel.
 
     SOURCE is a bundle's folder, its zip file, modelscope:owner/Name[@revision] or huggingface:owner/Name[@revision].
-    Exit status 0: identical or equivalent; 1: different, or not what it says it is.
-    """
-    from kolors_submit.reproduce import Request, reproduce
+    Exit status 0: identical or equivalent; 1: different, not retrainable, or not what it says it is.
 
-    answer.metrics |= reproduce(Request(source, base, device, sample, out, yes), reporter(quiet), asker())
+    With --list the entries go one after the other into --out, with a ranked table as a page and as CSV; call it again
+    to go on after a cut. Exit status 0: each has a verdict; 3: some could not be fetched or judged.
+    """
+    from kolors_submit.reproduce import Request, reproduce, reproduce_list
+
+    if (source is None) == (entries is None):
+        raise click.UsageError("name an entry, or a list of entries with --list")
+    if options["data"] is not None and not options["retrain"]:
+        raise click.UsageError("--data is for --retrain")
+    if entries is not None and options["retrain"]:
+        raise click.UsageError("--retrain is for one entry, not for a list")
+    request = Request(source or "", **options)
+    if entries is None:
+        answer.metrics |= reproduce(request, reporter(quiet), asker())
+    else:
+        answer.metrics |= reproduce_list(entries, request, reporter(quiet), asker())

@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 
 from kolors_submit.engine import architecture, conversion, schedule
 from kolors_submit.engine.conversion import State
+from kolors_submit.engine.kept import kept
 from kolors_submit.errors import InputError
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def config(base: Base, part: str) -> dict[str, Any]:
     return _read_json(path)
 
 
+@kept
 def load_unet(base: Base, device: str, dtype: torch.dtype) -> SDXLUNet:
     """The UNet in evaluation mode; raises InputError where configs or weights are not a Kolors UNet's."""
     schedule.check(config(base, "scheduler"), f"{base.folder / 'scheduler'}")
@@ -59,6 +61,7 @@ def load_unet(base: Base, device: str, dtype: torch.dtype) -> SDXLUNet:
     return _fill(base, "unet", network, state)
 
 
+@kept
 def load_vae_decoder(base: Base, device: str, dtype: torch.dtype) -> SDXLVAEDecoder:
     """The VAE's decoder, in float32 unless its config says that half precision is safe; InputError as for the UNet."""
     settings = config(base, "vae")
@@ -77,6 +80,7 @@ def load_vae_encoder(base: Base, device: str, dtype: torch.dtype) -> SDXLVAEEnco
     return _fill(base, "vae", network, encoder)
 
 
+@kept
 def load_text_encoder(base: Base, device: str, dtype: torch.dtype) -> ChatGLMModel:
     """ChatGLM without its output layer, which conditioning never uses; InputError as for the UNet."""
     settings = config(base, "text_encoder")

@@ -115,7 +115,14 @@ def _token() -> str | None:
 def _api() -> HubApi:
     from modelscope_hub import HubApi, HubConfig
 
-    return HubApi(config=HubConfig())
+    from kolors_submit.hub.guard import guard
+
+    config = HubConfig()
+    api = HubApi(config=config)
+    # The client sends the token to whatever upload address it is given, and has no public door to its sessions.
+    for session in (api.legacy._session, api.legacy._read_session):
+        guard(session, lambda: str(config.endpoint))
+    return api
 
 
 @contextlib.contextmanager

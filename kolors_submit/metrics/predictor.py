@@ -31,15 +31,18 @@ def score_pictures(folder: Path, pictures: Sequence[Path], device: str = "cpu") 
     """
     import torch
 
-    model, processor = _load(folder, device)
+    from kolors_submit.engine.kept import shelved, twin
+
+    read, processor = shelved(("predictor", folder), lambda: _load(folder))
+    model = twin(read).to(device)
     for path in pictures:
         with Image.open(path) as picture, torch.no_grad():
             inputs = processor(images=picture.convert("RGB"), return_tensors="pt").to(device)
             yield float(model(**inputs).logits.squeeze())
 
 
-def _load(folder: Path, device: str) -> tuple[AestheticsPredictorV2Linear, Any]:
-    """The model and its processor; a missing weight is an error, not a random number."""
+def _load(folder: Path) -> tuple[AestheticsPredictorV2Linear, Any]:
+    """The model on the CPU and its processor; a missing weight is an error, not a random number."""
     import torch
     from aesthetics_predictor import AestheticsPredictorV2Linear
     from transformers import CLIPProcessor
@@ -56,4 +59,4 @@ def _load(folder: Path, device: str) -> tuple[AestheticsPredictorV2Linear, Any]:
         raise InputError(
             f"{folder} is no AestheticsPredictorV2Linear: {len(lacking)} weights missing, first {lacking[0]}"
         )
-    return model.eval().to(device), processor
+    return model.eval(), processor

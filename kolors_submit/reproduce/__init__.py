@@ -1,13 +1,19 @@
 """Reproducing: somebody's bundle is fetched, verified, rendered again here and compared panel by panel.
 
-    source    a folder, a zip file or a hub's repository as a folder of verified files
+    source    a folder, a zip file or a hub's repository, fetched and verified
     pictures  how much two pictures differ: pixels, SSIM, perceptual hash
+    claims    the scores that an entry claims, and those that are measured here
     verdict   what counts as identical, equivalent or different
+    panels    the entry's pictures beside those rendered here
+    retrain   the LoRA trained again from the rebuilt data
+    outcome   reproduction.json, and the same in words
     entry     the whole: render again with the entry's own LoRA, prompts, seeds and settings, compare, report
+    batch     a judge's list of entries, on every GPU; `table` is what comes of it
 
 Everything in an entry is a stranger's: nothing in it is run or believed.
 """
 
+from kolors_submit.reproduce.batch import reproduce_list
 from kolors_submit.reproduce.entry import Request, reproduce
 
-__all__ = ["Request", "reproduce"]
+__all__ = ["Request", "reproduce", "reproduce_list"]

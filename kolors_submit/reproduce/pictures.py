@@ -15,6 +15,9 @@ K1, K2 = 0.01, 0.03
 HASH_SIDE, HASH_CORNER = 32, 8
 """The perceptual hash: the 8x8 lowest frequencies of a 32x32 grey picture."""
 
+UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
+"""What Pillow raises for a file that is no whole PNG."""
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -36,7 +39,7 @@ def compare(one: Path, other: Path) -> Difference | None:
             if first.size != second.size:
                 return None
             a, b = first.convert("RGB"), second.convert("RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+    except UNREADABLE:
         return None
     pixels = np.abs(np.asarray(a, np.int16) - np.asarray(b, np.int16))
     bits = int(np.count_nonzero(perceptual_hash(a) != perceptual_hash(b)))
@@ -46,6 +49,18 @@ def compare(one: Path, other: Path) -> Difference | None:
         ssim=round(ssim(np.asarray(a.convert("L"), np.float64), np.asarray(b.convert("L"), np.float64)), 6),
         hash_bits=bits,
     )
+
+
+def is_picture(path: Path, size: tuple[int, int]) -> bool:
+    """Whether a stranger's file is a whole PNG of this size; one of another size is not decoded."""
+    try:
+        with Image.open(path, formats=["PNG"]) as picture:
+            if picture.size != size:
+                return False
+            picture.load()
+    except UNREADABLE:
+        return False
+    return True
 
 
 def ssim(a: np.ndarray, b: np.ndarray) -> float:

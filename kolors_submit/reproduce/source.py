@@ -1,17 +1,15 @@
-"""An entry's source as a folder: a folder itself, a zip file, or a repository on a hub."""
+"""Where an entry comes from: a folder, a zip file, or a repository on a hub, fetched and checked file by file."""
 
 from __future__ import annotations
 
-import contextlib
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from kolors_submit import hub as hubs
 from kolors_submit.bundle import layout, manifest
-from kolors_submit.bundle.archive import open_bundle
 from kolors_submit.errors import InputError, OutsideError
 from kolors_submit.files import file_digest, free_bytes, write_error
 from kolors_submit.report import Reporter
@@ -22,6 +20,10 @@ BAR = 10 * layout.MEGABYTE
 """Smaller files get no progress bar of their own."""
 
 
+class UnsoundBundle(InputError):
+    """What a repository holds is no bundle, or none whose files may be fetched."""
+
+
 @dataclass(frozen=True)
 class HubSource:
     """`modelscope:owner/Name@revision`, taken apart."""
@@ -29,11 +31,6 @@ class HubSource:
     hub: str
     name: str
     revision: str | None
-
-    @property
-    def slug(self) -> str:
-        """A folder's name for it."""
-        return "-".join(re.sub(r"[^A-Za-z0-9._-]+", "-", part) for part in (self.hub, self.name, self.revision) if part)
 
 
 def parse(source: str) -> HubSource | Path:
@@ -58,22 +55,32 @@ def parse(source: str) -> HubSource | Path:
     return HubSource(*match.groups())
 
 
-@contextlib.contextmanager
-def open_source(source: HubSource | Path, folder: Path, report: Reporter) -> Iterator[Path]:
-    """The entry's files as a folder; those of a hub are fetched into `folder`, which keeps them."""
-    if isinstance(source, Path):
-        with open_bundle(source) as opened:
-            yield opened
-        return
-    fetch(source, folder, report)
-    yield folder
+def obtain(source: HubSource | Path, folder: Path, report: Reporter) -> Path:
+    """The entry on this disk: the path that was named, or `folder`, into which a hub's repository is fetched.
+
+    Raises as `fetch`.
+    """
+    if isinstance(source, HubSource):
+        fetch(source, folder, report)
+        return folder
+    return source
+
+
+def slug(source: HubSource | Path) -> str:
+    """A folder's name for an entry."""
+    if isinstance(source, HubSource):
+        parts = [part for part in (source.hub, source.name, source.revision) if part]
+    else:
+        path = source.resolve()
+        parts = [part for part in (path.parts[-3:] if path.is_dir() else (path.stem,)) if part not in ("bundle", "/")]
+    return re.sub(r"[^\w.-]+", "-", "-".join(parts)).strip("-.")[:100] or "entry"
 
 
 def fetch(source: HubSource, folder: Path, report: Reporter) -> None:
     """Fetch the files that the entry's manifest names, each checked against it; goes on where a fetch was cut.
 
-    Raises InputError for a repository that holds no sound bundle, OutsideError where the hub fails or has other files
-    than its manifest says.
+    Raises UnsoundBundle for a repository that holds no sound bundle, InputError where there is none that we may see,
+    OutsideError where the hub fails or has other files than its manifest says.
     """
     repository = hubs.open_hub(source.hub, source.name, source.revision)
     listed = repository.files()
@@ -81,10 +88,10 @@ def fetch(source: HubSource, folder: Path, report: Reporter) -> None:
         raise InputError(f"{source.hub} has no {source.name} that you may see; check the name and the revision")
     there = {one.path: one for one in listed}
     if layout.MANIFEST not in there or there[layout.MANIFEST].size > layout.size_limit(layout.MANIFEST):
-        raise InputError(f"{source.hub}:{source.name} has no {layout.MANIFEST}; it is no bundle of this program")
+        raise UnsoundBundle(f"{source.hub}:{source.name} has no {layout.MANIFEST}; it is no bundle of this program")
     (folder / layout.MANIFEST).unlink(missing_ok=True)
     _download(repository, there[layout.MANIFEST], folder, report)
-    files = manifest.read(folder / layout.MANIFEST).files
+    files = _listed(folder / layout.MANIFEST)
     _refuse_unsound(files, there, source)
     missing = [name for name, entry in files.items() if not _is_here(folder / name, entry)]
     size = sum(files[name].size for name in missing)
@@ -101,8 +108,15 @@ def fetch(source: HubSource, folder: Path, report: Reporter) -> None:
         (folder / name).unlink()
 
 
+def _listed(path: Path) -> Mapping[str, manifest.Entry]:
+    try:
+        return manifest.read(path).files
+    except InputError as error:
+        raise UnsoundBundle(str(error)) from error
+
+
 def _refuse_unsound(files: Mapping[str, manifest.Entry], there: dict[str, hubs.Listed], source: HubSource) -> None:
-    """Raises InputError where the manifest names what no bundle holds, too much of it, or what the hub lacks."""
+    """Raises UnsoundBundle where the manifest names what no bundle holds, too much of it, or what the hub lacks."""
     problems = [f"{name} {layout.place_problem(name)}" for name in files if layout.place_problem(name)]
     problems += [f"{one} and {other} would be one file" for one, other in layout.collisions(files)]
     problems += [f"{name} is not on the hub" for name in files if name not in there]
@@ -114,7 +128,7 @@ def _refuse_unsound(files: Mapping[str, manifest.Entry], there: dict[str, hubs.L
         problems.append(f"all files together have more than {layout.MAX_BYTES:,} bytes")
     if problems:
         lines = "\n".join(f"  {line}" for line in problems[:50])
-        raise InputError(f"{source.hub}:{source.name} is no sound bundle:\n{lines}")
+        raise UnsoundBundle(f"{source.hub}:{source.name} is no sound bundle:\n{lines}")
 
 
 def _download(repository: hubs.Repository, listed: hubs.Listed, folder: Path, report: Reporter) -> Path:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from kolors_submit.reproduce.claims import Scores
 from kolors_submit.reproduce.pictures import Difference
 
 Verdict = Literal["identical", "equivalent", "different"]
@@ -17,23 +18,6 @@ hash bits and this difference of the score. For half precision on another GPU, w
 
 NARROW = {"mean": 0.05, "maximum": 2, "ssim": 0.999, "hash_bits": 1, "score": 0.02}
 """The same for float32 on the same kind of device, or for the very same environment, where only the last bit moves."""
-
-CLAIM = 0.02
-"""A claimed score may lie this far from what the same predictor gives for the same picture on another machine."""
-
-
-@dataclass(frozen=True)
-class Scores:
-    """A panel's score as the entry claims it, and as measured here for the entry's picture and for ours."""
-
-    claimed: float | None
-    theirs: float | None
-    here: float | None
-
-    @property
-    def difference(self) -> float | None:
-        """By how much our picture's score differs from the entry's picture's."""
-        return None if self.theirs is None or self.here is None else round(self.here - self.theirs, 6)
 
 
 @dataclass(frozen=True)
@@ -49,8 +33,7 @@ class Panel:
 
     def value(self) -> dict[str, Any]:
         """As reproduction.json keeps it."""
-        score = asdict(self.scores) | {"difference": self.scores.difference}
-        return asdict(self) | {"scores": score}
+        return asdict(self) | {"scores": self.scores.value()}
 
 
 def limits_for(claimed: Any, here: Mapping[str, Any], same_environment: bool) -> dict[str, float]:
@@ -59,15 +42,17 @@ def limits_for(claimed: Any, here: Mapping[str, Any], same_environment: bool) ->
     return NARROW if same_environment or (alike and here["dtype"] == "float32") else LIMITS
 
 
-def judge(same_bytes: bool, pixels: Difference | None, scores: Scores, limits: Mapping[str, float] = LIMITS) -> Verdict:
-    """The verdict of one panel; `pixels` is None where the sizes differ."""
+def judge(
+    same_bytes: bool, pixels: Difference | None, score: float | None, limits: Mapping[str, float] = LIMITS
+) -> Verdict:
+    """The verdict of one panel; `pixels` is None where the sizes differ, `score` (a difference) where none is known."""
     if same_bytes:
         return "identical"
     if pixels is None:
         return "different"
     near = pixels.mean <= limits["mean"] and pixels.maximum <= limits["maximum"]
     alike = pixels.ssim >= limits["ssim"] and pixels.hash_bits <= limits["hash_bits"]
-    return "equivalent" if near and alike and abs(scores.difference or 0.0) <= limits["score"] else "different"
+    return "equivalent" if near and alike and abs(score or 0.0) <= limits["score"] else "different"
 
 
 def worst(verdicts: Sequence[Verdict]) -> Verdict:

@@ -14,9 +14,12 @@ from typing import Any
 import yaml
 
 from kolors_submit.errors import InputError
+from kolors_submit.text import STEERING
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 32
+
+_STEERS = "holds a control character or one that turns the direction of writing; take it out"
 
 Location = tuple[str | int, ...]
 
@@ -121,10 +124,14 @@ def _plain(node: yaml.Node, path: Location, lines: dict[Location, int], problems
         values: dict[str, Any] = {}
         for key_node, value_node in node.value:
             key = key_node.value if isinstance(key_node, yaml.ScalarNode) else "?"
-            if key in values:
+            if STEERING.search(key):
+                problems.append((key_node.start_mark.line + 1, f"a key {_STEERS}"))
+            elif key in values:
                 problems.append((key_node.start_mark.line + 1, f"{key} is given twice; keep one"))
             values[key] = _plain(value_node, (*path, key), lines, problems)
             lines[(*path, key)] = key_node.start_mark.line + 1
         return values
+    if STEERING.search(node.value):
+        problems.append((lines[path], f"a text {_STEERS}"))
     loader = yaml.SafeLoader("")
     return loader.construct_object(node)

@@ -1,11 +1,12 @@
 """Hostile entries made by code: each spoils a sound bundle in one way, and its twin changes it harmlessly nearby.
 
 A case is `(class, name, spoil, twin)`; both functions change a copy of the sound bundle. The manifest is made true
-again after either, unless the case is about the manifest.
+again after either, unless the case is about the manifest. Zip files are in `archives`.
 """
 
 from __future__ import annotations
 
+import html
 import io
 import json
 import os
@@ -14,7 +15,6 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,27 +24,8 @@ from PIL import Image
 from safetensors.numpy import load_file, save_file
 
 from tests.bundle.spoil import edit_json
-
-Spoil = Callable[[Path], object]
-
-
-@dataclass(frozen=True)
-class Case:
-    """One way to do harm, and its twin."""
-
-    kind: str
-    name: str
-    spoil: Spoil
-    twin: Spoil
-    rebuild: bool = True
-
-    def __str__(self) -> str:
-        return f"{self.kind}-{self.name}"
-
-
-def nothing(folder: Path) -> None:
-    """The sound bundle as it is is the twin."""
-
+from tests.hostile.archives import ARCHIVES
+from tests.hostile.case import Case, Spoil, nothing
 
 # ---------------------------------------------------------------------------------------------------- files
 
@@ -87,18 +68,18 @@ def sparse(name: str, size: int) -> Spoil:
 
 
 FILES = [
-    Case("file", "link to /etc/passwd", link("/etc/passwd"), nothing),
-    Case("file", "link to a neighbour", link("02.png"), nothing),
-    Case("file", "dangling link", link("/nowhere/at/all"), nothing),
-    Case("file", "pipe", fifo, nothing),
+    Case("link", "to /etc/passwd", link("/etc/passwd"), nothing),
+    Case("link", "to a neighbour", link("02.png"), nothing),
+    Case("link", "dangling", link("/nowhere/at/all"), nothing),
+    Case("device", "pipe", fifo, nothing),
     Case("file", "python beside the LoRA", add("lora/setup.py"), nothing),
     Case("file", "hidden file", add(".git/config"), nothing),
-    Case("file", "a name that differs in case", add("images/01.PNG"), nothing),
+    Case("file", "another suffix", add("images/01.PNG"), nothing),
     Case("file", "a device's name", add("lora/con.safetensors"), nothing),
     Case("file", "direction-changing name", add("lora/a\u202egnp.safetensors"), nothing),
-    Case("file", "thousands of files", many, nothing, rebuild=False),
-    Case("file", "story of a gigabyte", sparse("story.yaml", 10**9), nothing, rebuild=False),
-    Case("file", "scores of a gigabyte", sparse("scores.json", 10**9), nothing, rebuild=False),
+    Case("crowd", "thousands of files", many, nothing, rebuild=False),
+    Case("size", "story of a gigabyte", sparse("story.yaml", 10**9), nothing, rebuild=False),
+    Case("size", "scores of a gigabyte", sparse("scores.json", 10**9), nothing, rebuild=False),
 ]
 
 
@@ -127,14 +108,14 @@ def reserialised(kind: str, name: str, spoil: Spoil) -> Case:
 
 
 MANIFESTS = [
-    reserialised("manifest", "path outside", manifest_entry("../../etc/cron.d/x", SOUND)),
-    reserialised("manifest", "absolute path", manifest_entry("/etc/cron.d/x", SOUND)),
-    reserialised("manifest", "Windows drive", manifest_entry("C:\\x", SOUND)),
-    reserialised("manifest", "NUL in a name", manifest_entry("a\0b", SOUND)),
+    reserialised("path", "manifest, outside", manifest_entry("../../etc/cron.d/x", SOUND)),
+    reserialised("path", "manifest, absolute", manifest_entry("/etc/cron.d/x", SOUND)),
+    reserialised("path", "manifest, Windows drive", manifest_entry("C:\\x", SOUND)),
+    reserialised("path", "manifest, NUL", manifest_entry("a\0b", SOUND)),
     reserialised("manifest", "no digest", manifest_entry("README.md", {"sha256": "../..", "size": 1})),
     reserialised("manifest", "negative size", manifest_entry("README.md", {"sha256": "0" * 64, "size": -1})),
     reserialised("manifest", "endless size", manifest_entry("README.md", {"sha256": "0" * 64, "size": 10**30})),
-    reserialised("manifest", "a million entries", manifest_text(
+    reserialised("crowd", "manifest, a hundred thousand", manifest_text(
         json.dumps({"format": 1, "files": {f"{n}.md": SOUND for n in range(100_000)}}))),
     reserialised("manifest", "a key twice", manifest_text('{"format": 1, "format": 1, "files": {}}')),
     reserialised("manifest", "not a number", manifest_text('{"format": NaN, "files": {}}')),
@@ -172,21 +153,29 @@ LAUGHS = "\n".join(
 comment = story_line("# a harmless comment: !!python/object &a *a")
 
 STORIES = [
-    Case("story", "python object", story_line("x: !!python/object/apply:os.system ['touch /tmp/harm']"), comment),
-    Case("story", "python name", story_line("x: !!python/name:os.system"), comment),
-    Case("story", "own tag", story_line("x: !harm 1"), comment),
-    Case("story", "anchors that explode", story_line(LAUGHS), comment),
+    Case("yaml-tag", "python object", story_line("x: !!python/object/apply:os.system ['touch /tmp/harm']"), comment),
+    Case("yaml-tag", "python name", story_line("x: !!python/name:os.system"), comment),
+    Case("yaml-tag", "own", story_line("x: !harm 1"), comment),
+    Case("yaml-tag", "binary", story_line("x: !!binary aGFybQ=="), comment),
+    Case("yaml-tag", "set", story_line("x: !!set {a, b}"), comment),
+    Case("yaml-anchor", "that explode", story_line(LAUGHS), comment),
+    Case("yaml-anchor", "that hold themselves", story_line("x: &x [*x]"), comment),
+    Case("yaml-anchor", "merged", story_line("x: &x {a: 1}\ny: {<<: *x}"), comment),
+    Case("yaml-anchor", "that is never used", story_line("x: &x 1"), comment),
     Case("story", "merge key", story_line("x: {<<: {a: 1}}"), comment),
     Case("story", "deep nest", story_line("x: " + "[" * 50_000), comment),
     Case("story", "two documents", story_line("---\ntitle: x"), comment),
     Case("story", "key twice", story_line("title: another"), comment),
-    Case("prompt", "ten megabytes", story_line("x: " + "y" * 10**7), comment),
-    Case("prompt", "twenty thousand characters", story_value("panels", 0, "prompt", value="x" * 20_000), comment),
-    Case("prompt", "escape sequence", story_value("panels", 0, "prompt", value="a\x1b[2Jb"), comment),
-    Case("prompt", "seed beyond browsers", story_value("panels", 0, "seed", value=2**60), comment),
-    Case("prompt", "endless picture", story_value("render", "width", value=10**6), comment),
-    Case("prompt", "a million steps", story_value("render", "steps", value=10**6), comment),
-]
+    Case("prompt-size", "ten megabytes", story_value("panels", 0, "prompt", value="y" * 10**7), comment),
+    Case("prompt-size", "twenty thousand characters", story_value("panels", 0, "prompt", value="x" * 20_000), comment),
+    Case("prompt-size", "a table of a gigabyte", sparse("prompts.csv", 10**9), comment, rebuild=False),
+    Case("prompt-size", "over the tokens' limit", story_value("panels", 0, "prompt", value="cat " * 400), comment),
+    *(Case("prompt-control", f"{char!a}", story_value("panels", 0, "prompt", value=f"a{char}[2Jb"), comment)
+      for char in ("\x1b", "\0", "\x07", "\x9b", "\u202e", "\u2066")),
+    Case("story", "seed beyond browsers", story_value("panels", 0, "seed", value=2**60), comment),
+    Case("story", "endless picture", story_value("render", "width", value=10**6), comment),
+    Case("story", "a million steps", story_value("render", "steps", value=10**6), comment),
+]  # fmt: skip
 
 
 # ---------------------------------------------------------------------------------------------------- LoRA
@@ -224,10 +213,33 @@ def reshape(tensors: dict[str, np.ndarray]) -> None:
     tensors[name] = tensors[name].reshape(-1, 1)
 
 
-def absurd_rank(tensors: dict[str, np.ndarray]) -> None:
+def third_dimension(tensors: dict[str, np.ndarray]) -> None:
     name = next(name for name in sorted(tensors) if name.endswith("lora_down.weight"))
-    tensors[name] = np.zeros((5000, 4), np.float32)
-    tensors[name.replace("down", "up")] = np.zeros((4, 5000), np.float32)
+    tensors[name] = tensors[name][..., None]
+
+
+def without_a_half(tensors: dict[str, np.ndarray]) -> None:
+    del tensors[next(name for name in sorted(tensors) if name.endswith("lora_up.weight"))]
+
+
+def of_rank(rank: int) -> Callable[[dict[str, np.ndarray]], object]:
+    def change(tensors: dict[str, np.ndarray]) -> None:
+        name = next(name for name in sorted(tensors) if name.endswith("lora_down.weight"))
+        tensors[name] = np.zeros((rank, 4), np.float32)
+        tensors[name.replace("down", "up")] = np.zeros((4, rank), np.float32)
+
+    return change
+
+
+def sparse_header(length: int) -> Spoil:
+    """A safetensors file whose header alone is said to have hundreds of megabytes; it takes no disk."""
+
+    def spoil(folder: Path) -> None:
+        with lora_path(folder).open("wb") as file:
+            file.write(struct.pack("<Q", length) + b'{"__metadata__":{"a":"')
+            file.truncate(8 + length)
+
+    return spoil
 
 
 class Harm:
@@ -256,16 +268,30 @@ TWICE = (
 )
 
 LORAS = [
-    Case("lora", "not a number", lora_tensors(fill("lora_up.weight", float("nan"))), nothing),
-    Case("lora", "infinite", lora_tensors(fill("lora_down.weight", float("inf"))), nothing),
-    Case("lora", "infinite alpha", lora_tensors(fill("alpha", float("inf"))), nothing),
-    Case("lora", "shapes that do not fit", lora_tensors(reshape), nothing),
-    Case("lora", "absurd rank", lora_tensors(absurd_rank), nothing),
-    Case("lora", "unknown key", lora_tensors(lambda t: t.update({"../x": np.zeros(1, np.float32)})), nothing),
-    Case("lora", "megabytes of metadata", lora_tensors(lambda t: None, {"x": "y" * 3_000_000}), nothing),
-    Case("lora", "header of a terabyte", header(b"{}", 2**40), nothing),
-    Case("lora", "tensor of terabytes", header(BIG_HEADER), nothing),
-    Case("lora", "tensors that overlap", header(TWICE, len(TWICE) - 4), nothing),
+    Case("lora-number", "not a number", lora_tensors(fill("lora_up.weight", float("nan"))), nothing),
+    Case("lora-number", "infinite", lora_tensors(fill("lora_down.weight", float("inf"))), nothing),
+    Case("lora-number", "infinite alpha", lora_tensors(fill("alpha", float("inf"))), nothing),
+    Case("lora-number", "alpha that is no number", lora_tensors(fill("alpha", float("nan"))), nothing),
+    Case("lora-shape", "that do not fit", lora_tensors(reshape), nothing),
+    Case("lora-shape", "three dimensions", lora_tensors(third_dimension), nothing),
+    Case("lora-shape", "a half is missing", lora_tensors(without_a_half), nothing),
+    *(Case("lora-rank", f"{rank}", lora_tensors(of_rank(rank)), nothing) for rank in (0, 1025, 5000, 100_000)),
+    *(
+        Case(
+            "lora",
+            f"the key {key}",
+            lora_tensors(lambda t, key=key: t.update({key: np.zeros((1, 1), np.float32)})),
+            nothing,
+        )
+        for key in ("../x", "lora_te_text_model.lora_up.weight", "x" * 100_000)
+    ),
+    Case("lora-metadata", "megabytes", lora_tensors(lambda t: None, {"x": "y" * 3_000_000}), nothing),
+    Case("lora-metadata", "hundreds of megabytes", sparse_header(400_000_000), nothing),
+    Case("lora-metadata", "a nest", header(b'{"__metadata__":' + b'{"a":' * 50_000), nothing),
+    Case("lora-metadata", "numbers", header(b'{"__metadata__":{"a":1}}'), nothing),
+    Case("lora-shape", "header of a terabyte", header(b"{}", 2**40), nothing),
+    Case("lora-shape", "tensor of terabytes", header(BIG_HEADER), nothing),
+    Case("lora-shape", "tensors that overlap", header(TWICE, len(TWICE) - 4), nothing),
     Case("lora", "empty", lora_tensors(lambda t: t.clear()), nothing),
     Case("pickle", "os.system", ckpt(zipped_pickle(pickle.dumps(Harm()))), nothing),
     Case("pickle", "os.system in a dict", ckpt(zipped_pickle(pickle.dumps({"a": Harm()}))), nothing),
@@ -292,10 +318,22 @@ def panel(data: bytes) -> Spoil:
     return lambda folder: (folder / "images/02.png").write_bytes(data)
 
 
-def saved_as(format: str, **options: Any) -> bytes:
+def saved_as(format: str, size: tuple[int, int] = (64, 64), **options: Any) -> bytes:
     buffer = io.BytesIO()
-    Image.effect_noise((64, 64), 90).save(buffer, format, **options)
+    picture = Image.effect_noise(size, 90) if size == (64, 64) else Image.new("1", size)
+    picture.save(buffer, format, **options)
     return buffer.getvalue()
+
+
+def sheet(side: int) -> Spoil:
+    """A story.jpg that says it has this many pixels a side."""
+
+    def spoil(folder: Path) -> None:
+        data = saved_as("JPEG")
+        start = data.index(b"\xff\xc0") + 5
+        (folder / "story.jpg").write_bytes(data[:start] + struct.pack(">HH", side, side) + data[start + 4 :])
+
+    return spoil
 
 
 def other_panel(folder: Path) -> None:
@@ -304,15 +342,17 @@ def other_panel(folder: Path) -> None:
 
 
 PICTURES = [
-    Case("picture", "bomb by size", panel(png(60_000, 60_000, zlib.compress(bytes(1000)))), other_panel),
+    Case("pixels", "panel of 60,000 x 60,000", panel(png(60_000, 60_000, zlib.compress(bytes(1000)))), other_panel),
     Case("picture", "rows missing", panel(png(64, 64, zlib.compress(b""))), other_panel),
-    Case("picture", "text bomb", panel(png(64, 64, zlib.compress(bytes(65 * 64)),
+    Case("pixels", "text of 200 MB", panel(png(64, 64, zlib.compress(bytes(65 * 64)),
         chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(200_000_000))))), other_panel),
     Case("picture", "JPEG by another name", panel(saved_as("JPEG")), other_panel),
-    Case("picture", "many frames", panel(saved_as("PNG", save_all=True,
+    Case("pixels", "many frames", panel(saved_as("PNG", save_all=True,
         append_images=[Image.effect_noise((64, 64), 90) for _ in range(3)])), other_panel),
     Case("picture", "cut off", panel(saved_as("PNG")[:500]), other_panel),
     Case("picture", "markup", panel(b"<svg onload='alert(1)'/>"), other_panel),
+    Case("pixels", "panel of 2,048 x 65,536", panel(saved_as("PNG", size=(2048, 65_536))), other_panel),
+    Case("pixels", "sheet of 65,000 x 65,000", sheet(65_000), other_panel),
 ]  # fmt: skip
 
 
@@ -337,6 +377,17 @@ def card(insert: str) -> Spoil:
     return spoil
 
 
+def put(place: str, text: str) -> Spoil:
+    """A prompt as it was written, at the end of a file that hubs show as a page."""
+
+    def spoil(folder: Path) -> None:
+        path = folder / place
+        path.write_text(f"{path.read_text('utf-8')}\n{text}\n", "utf-8")
+
+    return spoil
+
+
+MARKS = ("<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "<svg/onload=alert(1)>")
 words = card("A harmless sentence about a cat.")
 
 PAGES = [
@@ -348,19 +399,37 @@ PAGES = [
     Case("card", "event handler", card("<img src=x onerror=alert(1)>"), words),
     Case("card", "javascript link", card("[x](javascript:alert(1))"), words),
     Case("card", "frame", card("<iframe src='https://example.com'></iframe>"), words),
-]
+    *(Case("prompt-markup", f"{place}, {mark}", put(place, f"小猫 {mark}"), put(place, f"小猫 {html.escape(mark)}"))
+      for place in ("README.md", "post.md") for mark in MARKS),
+]  # fmt: skip
 
 RULES = {
-    "file": {"paths", "files", "sizes", "archive"},
+    "path": {"archive", "manifest"},
+    "link": {"paths", "archive"},
+    "device": {"paths", "archive"},
+    "collision": {"paths", "archive"},
+    "crowd": {"archive", "manifest"},
+    "size": {"sizes", "archive"},
+    "archive": {"archive"},
+    "file": {"paths", "files"},
     "manifest": {"manifest"},
     "story": {"story.yaml"},
-    "prompt": {"story.yaml", "sizes", "prompts"},
+    "yaml-tag": {"story.yaml"},
+    "yaml-anchor": {"story.yaml"},
+    "prompt-size": {"story.yaml", "sizes"},
+    "prompt-control": {"story.yaml"},
+    "prompt-markup": {"mark-up"},
     "lora": {"lora"},
+    "lora-number": {"lora"},
+    "lora-shape": {"lora"},
+    "lora-rank": {"lora"},
+    "lora-metadata": {"lora"},
     "pickle": {"lora"},
     "picture": {"panels"},
+    "pixels": {"panels", "sheet"},
     "page": {"page"},
     "card": {"mark-up"},
 }
 """The rules that may refuse a class of cases: an entry must not be refused for something else by chance."""
 
-CASES = [*FILES, *MANIFESTS, *STORIES, *LORAS, *PICTURES, *PAGES]
+CASES = [*FILES, *MANIFESTS, *STORIES, *LORAS, *PICTURES, *PAGES, *ARCHIVES]

@@ -36,9 +36,11 @@ class Stored:
 class Hub:
     """What the server holds, what it does wrong on purpose, and what it was asked.
 
-    `redirect` is where files other than the manifest are to be fetched from instead. `broken` maps a kind of
-    request (blob, commit, download, list) to how many of the next are to go wrong, and `how` says in which way: `drop`
-    cuts the connection, a number is the status of the answer.
+    `broken` maps a kind of request (blob, commit, download, list, …) to how many of the next are to go wrong, and `how`
+    says in which way: `drop` cuts the connection, a number is the status of the answer. Of files that are downloaded,
+    `corrupt` ones have other bytes than the listing says, `swapped` ones another size too, `gone` ones are no longer
+    there, and all but the manifest are fetched from `redirect` (with that status, HEAD requests too where
+    `redirect_heads`). `uploads_at` is another address for blobs and, on Hugging Face, for verifying them.
     """
 
     accounts: dict[str, tuple[str, bool]] = field(default_factory=lambda: {"ms-good": ("alice", True)})
@@ -48,8 +50,13 @@ class Hub:
     how: str | int = 500
     lose: set[str] = field(default_factory=set)
     corrupt: set[str] = field(default_factory=set)
+    swapped: dict[str, bytes] = field(default_factory=dict)
+    gone: set[str] = field(default_factory=set)
     redirect: str | None = None
-    headers: list[dict[str, str]] = field(default_factory=list)
+    redirect_status: int = 302
+    redirect_heads: bool = False
+    uploads_at: str | None = None
+    received: list[bytes] = field(default_factory=list)
     asked: list[tuple[str, str]] = field(default_factory=list)
     unknown: list[tuple[str, str]] = field(default_factory=list)
     address: str = ""
@@ -57,6 +64,10 @@ class Hub:
     def count(self, method: str, pattern: str = "") -> int:
         """How many requests of a method have a path with this pattern in it."""
         return sum(one == method and re.search(pattern, path) is not None for one, path in self.asked)
+
+    def was_sent(self, text: str) -> bool:
+        """Whether any request had this text in its address, its headers or its body."""
+        return any(text.encode() in request for request in self.received)
 
 
 @contextmanager
@@ -100,7 +111,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self.body = self.rfile.read(length)
         self.held.asked.append((self.command, path))
-        self.held.headers.append(dict(self.headers))
+        self.held.received.append(f"{self.command} {self.path}\n{self.headers}".encode() + self.body)
         for method, pattern, name in ROUTES:
             match = re.fullmatch(pattern, path)
             if match and self.command in method.split():
@@ -189,7 +200,10 @@ class _Handler(BaseHTTPRequestHandler):
         for one in json.loads(self.body)["objects"]:
             entry = {"oid": one["oid"], "size": one["size"]}
             if one["oid"] not in self.held.blobs:
-                entry["actions"] = {"upload": {"href": f"{self.held.address}/blob/{one['oid']}"}}
+                where = self.held.uploads_at or self.held.address
+                entry["actions"] = {"upload": {"href": f"{where}/blob/{one['oid']}"}}
+                if self.held.uploads_at and "/api/v1/" not in self.path:
+                    entry["actions"]["verify"] = {"href": f"{where}/verify"}
             objects.append(entry)
         return objects
 
@@ -199,6 +213,9 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self.held.blobs[oid] = self.body
         self._send(200, b"")
+
+    def _hf_verify(self) -> None:
+        self._json({})
 
     def _ms_commit(self, name: str) -> None:
         if not self._may_write(name):
@@ -342,13 +359,14 @@ class _Handler(BaseHTTPRequestHandler):
     # -------------------------------------------------------------------------------------------- answers
 
     def _file(self, stored: Stored, path: str, etag: str) -> None:
-        data = stored.files.get(path)
+        data = None if path in self.held.gone else self.held.swapped.get(path, stored.files.get(path))
         if data is None:
             self._send(404, b"{}", **{"X-Error-Code": "EntryNotFound"})
             return
         headers = {etag: f'"{_sha256(data)}"', "X-Repo-Commit": COMMIT}
-        if self.held.redirect is not None and path != "manifest.json" and self.command == "GET":
-            self._send(302, b"", Location=self.held.redirect)
+        redirected = self.held.redirect is not None and path != "manifest.json"
+        if redirected and (self.command == "GET" or self.held.redirect_heads):
+            self._send(self.held.redirect_status, b"", Location=str(self.held.redirect))
             return
         if path in self.held.corrupt:
             data = bytes(len(data))
@@ -382,6 +400,7 @@ ROUTES = (
     ("POST", r"/api/v1/models", "ms_create"),
     ("POST", rf"/api/v1/repos/models/{_NAME}/info/lfs/objects/batch", "ms_batch"),
     ("PUT", r"/blob/([0-9a-f]{64})", "put_blob"),
+    ("POST", r"/verify", "hf_verify"),
     ("POST", rf"/api/v1/repos/models/{_NAME}/commit/master", "ms_commit"),
     ("GET", rf"/api/v1/models/{_NAME}/repo/files", "ms_list"),
     ("GET", rf"/api/v1/models/{_NAME}/revisions", "ms_revisions"),

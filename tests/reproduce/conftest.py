@@ -22,6 +22,7 @@ class Made:
     bundle: Path
     base: Path
     out: Path
+    pictures: Path
 
     def reproduce(self, source: str | Path | None = None, **options) -> dict:
         """Reproduce it, or another source, on the tiny base."""
@@ -36,6 +37,8 @@ def made_once(tiny_base, tmp_path_factory) -> Path:
     values = story_values(write_pictures(folder / "pictures"))
     values["submission"] = {"repository": "alice/Rainy-Day"}
     values["train"] |= {"learning_rate": 0.05}
+    # Nothing to filter, so that the data can be rebuilt without waiting for Data-Juicer to start.
+    values["dataset"]["filters"] |= {"shape": None, "aspect_ratio": None, "exact_duplicates": False}
     story = write_story(folder / "story.yaml", values)
     place = submission.Place(story=story, base=str(tiny_base), runs=folder / "runs", device="cpu")
     job = submission.open_job(place, quiet())
@@ -46,4 +49,5 @@ def made_once(tiny_base, tmp_path_factory) -> Path:
 @pytest.fixture
 def made(made_once, tiny_base, tmp_path) -> Made:
     """A copy of the entry that a test may tamper with."""
-    return Made(shutil.copytree(made_once, tmp_path / "entry" / "bundle"), tiny_base, tmp_path / "out")
+    pictures = made_once.parents[3] / "pictures"
+    return Made(shutil.copytree(made_once, tmp_path / "entry" / "bundle"), tiny_base, tmp_path / "out", pictures)

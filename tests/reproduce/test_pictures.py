@@ -7,9 +7,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from kolors_submit.reproduce.pictures import Difference, compare, perceptual_hash, ssim
-from kolors_submit.reproduce.verdict import LIMITS, Scores, judge, worst
-
-NONE = Scores(None, None, None)
+from kolors_submit.reproduce.verdict import LIMITS, judge, worst
 
 
 @pytest.fixture
@@ -63,10 +61,10 @@ def test_other_sizes_and_no_picture(tmp_path, picture):
 
 def test_verdicts():
     near = Difference(LIMITS["mean"], 40, LIMITS["ssim"], int(LIMITS["hash_bits"]))
-    assert judge(True, near, NONE) == "identical"
-    assert judge(False, near, NONE) == "equivalent"
-    assert judge(False, near, Scores(6.0, 6.0, 6.05)) == "equivalent"
-    assert judge(False, near, Scores(6.0, 6.0, 5.8)) == "different"
-    assert judge(False, None, NONE) == "different"
-    assert judge(False, Difference(0.0, 0, 1.0, 7), NONE) == "different"
+    assert judge(True, near, None) == "identical"
+    assert judge(False, near, None) == "equivalent"
+    assert judge(False, near, 0.05) == "equivalent"
+    assert judge(False, near, -0.2) == "different"
+    assert judge(False, None, None) == "different"
+    assert judge(False, Difference(0.0, 0, 1.0, 7), None) == "different"
     assert worst(["identical", "different", "equivalent"]) == "different"

@@ -1,0 +1,132 @@
+"""What came of an entry: reproduction.json's value, and the same in words."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kolors_submit import environment
+from kolors_submit.bundle import layout
+from kolors_submit.bundle.opened import Opened
+from kolors_submit.errors import RuleError
+from kolors_submit.files import file_digest
+from kolors_submit.report import Reporter
+from kolors_submit.reproduce.claims import CLAIM, Claims, false_claims
+from kolors_submit.reproduce.verdict import Panel, limits_for, worst
+from kolors_submit.run import Job
+
+FORMAT = 1
+REPRODUCTION, SIDE_BY_SIDE = "reproduction.json", "side-by-side.jpg"
+
+_environment = functools.cache(environment.describe)
+"""It does not change while the program runs, and asking takes longer than a small entry."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How the entry says it was rendered, how it was rendered here, and what may differ for that."""
+
+    claimed: Any
+    here: dict[str, Any]
+    same_environment: bool
+    limits: dict[str, float]
+
+
+def bundle_digest(opened: Opened) -> str | None:
+    """SHA-256 of an entry's manifest, or None where it has none."""
+    return file_digest(opened.folder / layout.MANIFEST) if layout.MANIFEST in opened.names else None
+
+
+def setting_of(opened: Opened, job: Job) -> Setting:
+    """The setting of an entry rendered on a job's device."""
+    from kolors_submit.engine.memory import compute_for
+
+    here, theirs = _environment(job.device), opened.environment or {}
+    compute = compute_for(job.device).record()
+    render = theirs.get("render")
+    claimed = render.get("compute") if isinstance(render, dict) else None
+    same = claimed == compute and all(theirs.get(key) == here[key] for key in ("processor", "gpus", "packages"))
+    return Setting(claimed, compute, same, limits_for(claimed, compute, same))
+
+
+def summary(
+    source: str,
+    opened: Opened,
+    job: Job,
+    setting: Setting,
+    panels: Sequence[Panel],
+    claims: Claims,
+    broken_rules: Sequence[str],
+) -> dict[str, Any]:
+    """What reproduction.json says. An entry that is not what it says is `different`, whatever its pictures are."""
+    pictures = worst([panel.verdict for panel in panels])
+    problems = [*broken_rules, *false_claims(claims, opened)]
+    return {
+        "format": FORMAT,
+        "source": source,
+        "bundle": bundle_digest(opened),
+        "title": job.story.title,
+        "team": job.story.team,
+        "base": {"name": job.base.name, "digest": job.base.digest},
+        "compute": {
+            "claimed": setting.claimed,
+            "here": setting.here,
+            "same_environment": setting.same_environment,
+        },
+        "limits": setting.limits | {"claimed_score": CLAIM},
+        "score": claims.value(),
+        "panels": [panel.value() for panel in panels],
+        "pictures": pictures,
+        "valid": not broken_rules,
+        "problems": problems,
+        "verdict": "different" if problems else pictures,
+    }
+
+
+def with_retraining(value: dict[str, Any], retrained: Mapping[str, Any]) -> dict[str, Any]:
+    """The same with what came of training the LoRA again, which counts in the verdict."""
+    verdict = value["verdict"]
+    if verdict != "different":
+        own = retrained["verdict"]
+        verdict = own if own == "not retrainable" else worst([verdict, own])
+    return value | {"retrained": dict(retrained), "verdict": verdict}
+
+
+def say(value: Mapping[str, Any], out: Path, report: Reporter) -> None:
+    """Say what came of it: the table of differences, and the verdict."""
+    rows = []
+    for panel in value["panels"]:
+        pixels, difference = panel["pixels"], panel["scores"]["difference"]
+        shown = ("-",) * 4
+        if pixels is not None:
+            shown = (f"{pixels['mean']:.3f}", pixels["maximum"], f"{pixels['ssim']:.4f}", pixels["hash_bits"])
+        score = "-" if difference is None else f"{difference:+.3f}"
+        rows.append((panel["number"], panel["verdict"], *shown, score))
+    columns = ("panel", "verdict", "mean", "max", "SSIM", "hash bits", "score")
+    stated = "mean <= {mean:g}, max <= {maximum:g}, SSIM >= {ssim:g}, hash bits <= {hash_bits:g}, score <= {score:g}"
+    report.table(f"differences; equivalent is {stated.format(**value['limits'])}", columns, rows)
+    if value["compute"]["same_environment"] and value["pictures"] == "equivalent":
+        report.note("packages, processor and arithmetic here are the entry's: equal bytes were to be expected")
+    if "retrained" in value:
+        report.stage("retrain", f"{value['retrained']['verdict']}: {value['retrained']['reason']}")
+    report.stage("verdict", f"{value['verdict']}; see {out / REPRODUCTION} and {out / SIDE_BY_SIDE}", done=True)
+
+
+def failures(value: Mapping[str, Any]) -> list[str]:
+    """Why an entry does not count as reproduced, in a sentence each; empty for one that does."""
+    found = [f"panel {panel['number']} is different" for panel in value["panels"] if panel["verdict"] == "different"]
+    retrained = value.get("retrained")
+    if retrained is not None and retrained["verdict"] in ("different", "not retrainable"):
+        found.append(f"retraining: {retrained['verdict']}: {retrained['reason']}")
+    return [*found, *value["problems"]]
+
+
+def refuse_failures(value: Mapping[str, Any]) -> None:
+    """Raise RuleError with the failures, where there are any."""
+    found = failures(value)
+    if found:
+        lines = "\n".join(f"  {line}" for line in found[:50])
+        raise RuleError(f"{value['source']} is not reproduced:\n{lines}")

@@ -1,0 +1,126 @@
+"""An entry's LoRA trained again: the data rebuilt and held against data.json, then the two LoRAs compared."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kolors_submit.bundle import layout
+from kolors_submit.bundle.opened import Opened
+from kolors_submit.bundle.tensors import read_header, read_tensors
+from kolors_submit.errors import InputError
+from kolors_submit.files import read_json
+from kolors_submit.reproduce.pictures import compare
+from kolors_submit.reproduce.verdict import LIMITS, Verdict, judge, worst
+from kolors_submit.run import Job, Run
+from kolors_submit.story import Story
+
+FOLDER = "retrain"
+NOT_RETRAINABLE = "not retrainable"
+FOR_THE_ENTRANT = {"log": ("csv",), "sample_every": None, "sample_panel": 1}
+"""A stranger's settings that change no byte of the LoRA and would draw pictures or log into the judge's accounts."""
+
+_FREE = ("name",)
+"""What of a picture in data.json may differ: private pictures may be called otherwise on another disk."""
+
+
+def retrain(job: Job, opened: Opened, data: Path | None) -> dict[str, Any]:
+    """Train an entry's LoRA again below its output folder and compare; what reproduction.json says of it.
+
+    `job` is the entry's, its panels rendered. The verdict is `not retrainable` where the pictures are private and
+    `data` does not supply them, or are not those of data.json; `identical` where every tensor is; else what the new
+    LoRA makes of the same panels decides. Raises OutsideError where a hub fails.
+    """
+    assert opened.story is not None
+    source = str(data) if data is not None else opened.story.dataset.source
+    if data is None and not source.startswith(("modelscope:", "huggingface:", "picturebook:")):
+        return _end(NOT_RETRAINABLE, "its training pictures lie in a folder of the entrant's; give yours with --data")
+    again = dataclasses.replace(job, story=_story(opened.story, source), run=Run(job.run.folder / FOLDER))
+    refused = _rebuild(again, opened)
+    if refused is not None:
+        return _end(NOT_RETRAINABLE, refused)
+    from kolors_submit.train import train
+
+    try:
+        train(again)
+    except InputError as error:
+        return _end("different", f"the training does not come to an end: {error}")
+    return _compare(job, again)
+
+
+def _end(verdict: str, reason: str, **figures: Any) -> dict[str, Any]:
+    return {"verdict": verdict, "reason": reason, **figures}
+
+
+def _story(story: Story, source: str) -> Story:
+    """The entry's story with the pictures from `source`, and without what is only for the entrant to look at."""
+    dataset = story.dataset.model_copy(update={"source": source})
+    return story.model_copy(update={"dataset": dataset, "train": story.train.model_copy(update=FOR_THE_ENTRANT)})
+
+
+def _rebuild(again: Job, opened: Opened) -> str | None:
+    """Prepare the training pictures; why they cannot be trained on, or None."""
+    from kolors_submit.data import prepare
+
+    try:
+        prepare(again)
+    except InputError as error:
+        return f"its training pictures cannot be had: {error}"
+    rebuilt = read_json(again.run.data / "data.json")
+    found = data_differences((opened.data or {}).get("pictures"), rebuilt["pictures"])
+    if not found:
+        return None
+    more = f" and {len(found) - 5} more" if len(found) > 5 else ""
+    return f"the pictures are not those of {layout.DATA}: {'; '.join(found[:5])}{more}"
+
+
+def data_differences(claimed: Any, rebuilt: Sequence[Mapping[str, Any]]) -> list[str]:
+    """How the pictures that data.json lists (a stranger's words) differ from those prepared here, a sentence each."""
+    if not isinstance(claimed, list) or not all(isinstance(picture, dict) for picture in claimed):
+        return ["it lists no pictures"]
+    found = [] if len(claimed) == len(rebuilt) else [f"it lists {len(claimed)} pictures, here are {len(rebuilt)}"]
+    for number, (theirs, ours) in enumerate(zip(claimed, rebuilt, strict=False), start=1):
+        keys = [key for key in ours if key not in _FREE and theirs.get(key) != ours[key]]
+        if keys:
+            found.append(f"picture {number} has another {', '.join(keys)}")
+    return found
+
+
+def _compare(job: Job, again: Job) -> dict[str, Any]:
+    """The two LoRAs: tensor by tensor, and where they differ, the panels that each of them makes here."""
+    tensors = tensor_differences(job.run.lora, again.run.lora)
+    if tensors == {}:
+        return _end("identical", "every tensor of the LoRA comes out with the same values", tensors={})
+    from kolors_submit.render import render
+
+    panels = dataclasses.replace(again, story=job.story)
+    render(panels)
+    numbers = range(1, len(job.story.panels) + 1)
+    pixels = [compare(job.run.panel(number), panels.run.panel(number)) for number in numbers]
+    verdicts = [judge(False, difference, None) for difference in pixels]
+    verdict: Verdict = worst(verdicts)
+    largest = max((one.mean for one in pixels if one is not None), default=None)
+    shown = "nothing to compare" if largest is None else f"the panels differ by up to {largest:.3f} of 255 in the mean"
+    reason = f"{len(tensors)} tensors of the LoRA come out otherwise; {shown}"
+    figures = [None if one is None else dataclasses.asdict(one) for one in pixels]
+    return _end(verdict, reason, tensors=tensors, panels=figures, limits=LIMITS)
+
+
+def tensor_differences(one: Path, other: Path) -> dict[str, float | None]:
+    """Largest difference of each tensor whose values are not the same in two LoRA files; None where shapes differ.
+
+    What the files say about themselves (a loss, a base's name) does not count. Raises InputError where one is none.
+    """
+    ours, theirs = (dict(read_tensors(path, read_header(path))) for path in (one, other))
+    found: dict[str, float | None] = {}
+    for name in sorted(ours.keys() | theirs.keys()):
+        a, b = ours.get(name), theirs.get(name)
+        if a is None or b is None or a.shape != b.shape:
+            found[name] = None
+        elif not np.array_equal(a, b):
+            found[name] = float(np.abs(a.astype(np.float64) - b.astype(np.float64)).max())
+    return found

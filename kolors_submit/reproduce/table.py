@@ -1,0 +1,123 @@
+"""The judge's table as a page and as CSV for a spreadsheet. Titles, teams and problems are strangers' words."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from kolors_submit.files import write_bytes, write_text
+from kolors_submit.reproduce.outcome import SIDE_BY_SIDE
+from kolors_submit.text import tame
+
+REPRODUCED = ("identical", "equivalent")
+AGAIN = ("fetch failed", "failed here")
+"""Says nothing about the entry: the next call tries it again."""
+
+STATUSES = (*REPRODUCED, "not reproduced", "invalid", *AGAIN)
+MARKS = {"technique": 40, "coherence": 30, "effect": 30}
+"""The jury's marks and the most points of each."""
+
+HTML, CSV, OLD_CSV = "table.html", "table.csv", "table.old.csv"
+COLUMNS = ("rank", "status", "entry", "title", "team", "score", "score by", "base", "panels", "problems", *MARKS)
+MAX_CELL = 1000
+_PAGE = Path(__file__).with_name("table.html.jinja")
+_FORMULA = "=+-@＝＋－＠"
+"""A spreadsheet computes a cell that starts with one of these, also after blanks; the last four are full-width."""
+
+
+def write_tables(folder: Path, results: Sequence[dict[str, Any]]) -> Path:
+    """Write both tables of the batch's results and return the page; marks that the jury put into the CSV stay."""
+    marks = _read_marks(folder)
+    rows = [_row(rank, result, marks.get(_word(result["source"]), {})) for rank, result in _ranked(results)]
+    write_bytes(folder / CSV, _csv(rows).encode("utf-8-sig"))  # a spreadsheet takes UTF-8 without the mark for GBK
+    return write_text(folder / HTML, _page(rows, folder))
+
+
+def _ranked(results: Sequence[dict[str, Any]]) -> list[tuple[int | None, dict[str, Any]]]:
+    """Reproduced entries by score with their ranks (equal scores, equal rank), then the others by kind and score.
+
+    A score that is only claimed stands behind all that were measured.
+    """
+
+    def key(result: dict[str, Any]) -> tuple[int, bool, float]:
+        place = 0 if result["status"] in REPRODUCED else STATUSES.index(result["status"])
+        return place, not result["measured"], -(result["score"] or 0.0)
+
+    ordered = sorted(results, key=key)
+    keys = [key(result) for result in ordered]
+    return [(keys.index(own) + 1 if own[0] == 0 else None, result) for own, result in zip(keys, ordered, strict=True)]
+
+
+def _row(rank: int | None, result: dict[str, Any], marks: dict[str, str]) -> dict[str, Any]:
+    """One line; every text in it is a plain word."""
+    panels = ", ".join(f"{count} {verdict}" for verdict, count in result["panels"].items())
+    predictor = _word(result["predictor"])
+    claimed = "" if result["measured"] or result["score"] is None else " (claimed, not measured)"
+    return {
+        "rank": rank,
+        "status": result["status"],
+        "entry": _word(result["source"]),
+        "title": _word(result["title"]),
+        "team": _word(result["team"]),
+        "score": None if result["score"] is None else round(result["score"], 4),
+        "score by": predictor + claimed,
+        "base": _word(result["base"]),
+        "panels": panels,
+        "problems": _word("; ".join(result["problems"])),
+        **{name: marks.get(name, "") for name in MARKS},
+        "folder": result["folder"],
+    }
+
+
+def _word(value: Any) -> str:
+    """A stranger's text on one line."""
+    return " ".join(tame("" if value is None else str(value)[:MAX_CELL]).split())
+
+
+def _csv(rows: Sequence[dict[str, Any]]) -> str:
+    """All cells quoted, as RFC 4180 has it; what a spreadsheet would compute is made text by an apostrophe."""
+    file = io.StringIO(newline="")
+    writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore", quoting=csv.QUOTE_ALL, lineterminator="\r\n")
+    writer.writerow({name: f"{name} (of {MARKS[name]})" if name in MARKS else name for name in COLUMNS})
+    writer.writerows({name: _inert(value) for name, value in row.items()} for row in rows)
+    return file.getvalue()
+
+
+def _inert(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and value.lstrip()[:1] in tuple(_FORMULA) else value
+
+
+def _read_marks(folder: Path) -> dict[str, dict[str, str]]:
+    """The marks by entry in the CSV that is there; one that cannot be read is put aside."""
+    path = folder / CSV
+    if not path.is_file():
+        return {}
+    try:
+        lines = list(csv.reader(io.StringIO(path.read_text("utf-8-sig"), newline=""), strict=True))
+        places = [lines[0].index(f"{name} (of {points})") for name, points in MARKS.items()]
+        entry = lines[0].index("entry")
+        return {
+            line[entry].removeprefix("'"): {name: _word(line[place]) for name, place in zip(MARKS, places, strict=True)}
+            for line in lines[1:]
+        }
+    except (ValueError, IndexError, csv.Error):
+        path.replace(folder / OLD_CSV)
+        return {}
+
+
+def _page(rows: Sequence[dict[str, Any]], folder: Path) -> str:
+    """One file with no script; the pictures lie in the entries' folders beside it."""
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    groups = [
+        ("reproduced", [row for row in rows if row["status"] in REPRODUCED]),
+        *((status, [row for row in rows if row["status"] == status]) for status in STATUSES[len(REPRODUCED) :]),
+    ]
+    sheets = {row["folder"]: (folder / row["folder"] / SIDE_BY_SIDE).is_file() for row in rows}
+    predictors = {row["score by"] for row in rows if row["rank"] is not None}
+    template = environment.from_string(_PAGE.read_text("utf-8"))
+    return template.render(groups=groups, sheets=sheets, marks=MARKS, sheet=SIDE_BY_SIDE, mixed=len(predictors) > 1)
