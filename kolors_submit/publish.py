@@ -81,7 +81,7 @@ def _refuse_demonstration(opened: Opened, target: Target) -> None:
     if opened.is_demonstration and not target.demonstration:
         raise InputError(
             f"this bundle was made on {str(opened.base)[:80]!r}, not on Kolors: a demonstration, which no contest "
-            "accepts. Publish an entry made with --base kolors, or say --demonstration"
+            "accepts. Publish an entry made with --base kolors, or say --demonstration (make: PUSH=--demonstration)"
         )
 
 

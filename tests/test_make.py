@@ -19,6 +19,8 @@ from pathlib import Path
 import pytest
 
 from kolors_submit.cli import VERBS
+from tests.hub.conftest import hub  # noqa: F401 - a fixture
+from tests.pipeline import story_values, write_pictures, write_story
 
 ROOT = Path(__file__).parents[1]
 TOOLS = ("awk", "bash", "env", "head", "make", "mkdir", "printf", "sort", "touch", "tr")
@@ -237,3 +239,62 @@ def test_a_mirror_installs_the_same_hashes_and_no_others(tmp_path, index):
     shown = subprocess.run([python, "-c", "import demo; print(demo.value)"], capture_output=True, text=True, check=True)
     assert shown.stdout == "1\n"
     assert make(folder, "-q", "setup", **environment).returncode == 0, "set up: nothing more to do"
+
+
+# ---------------------------------------------------------------------------------------------- publishing at the end
+
+
+def test_push_says_what_publish_is_told(clone):
+    (clone / ".venv").mkdir()
+    (clone / ".venv/.locked").touch()
+    for push, said in (("1", ""), ("--demonstration --repo a/B", "--demonstration --repo a/B")):
+        lines = make(clone, "-n", "submission", f"PUSH={push}", "STORY=s.yaml").stdout.splitlines()
+        publish = f'{clone}/.venv/bin/kolors-submit publish --story "s.yaml" --base "auto" --runs "runs"'
+        assert lines[1].split() == f"{publish} {said}".split()
+    assert len(make(clone, "-n", "submission").stdout.splitlines()) == 1
+
+
+def test_reproduce_takes_an_entry_or_a_list(clone):
+    (clone / ".venv").mkdir()
+    (clone / ".venv/.locked").touch()
+    assert (
+        make(clone, "-n", "reproduce", "ENTRY=a/B")
+        .stdout.splitlines()[-1]
+        .startswith(f'{clone}/.venv/bin/kolors-submit reproduce "a/B" --base')
+    )
+    assert (
+        make(clone, "-n", "reproduce", "LIST=my entries.txt")
+        .stdout.splitlines()[-1]
+        .startswith(f'{clone}/.venv/bin/kolors-submit reproduce --list "my entries.txt" --base')
+    )
+    result = make(clone, "reproduce")
+    assert result.returncode == 2 and "LIST=entries.txt" in result.stderr
+
+
+@pytest.mark.slow
+def test_a_submission_that_is_pushed_can_be_reproduced(clone, hub, tiny_base, tmp_path):
+    """The three make commands of an entrant and of a judge, with a hub on this machine."""
+    values = story_values(write_pictures(tmp_path / "pictures"))
+    values["submission"] = {"repository": "alice/Rainy-Day"}
+    story = write_story(tmp_path / "story.yaml", values)
+    (clone / ".venv").mkdir()
+    (clone / ".venv/bin").symlink_to(Path(sys.executable).parent)
+    (clone / ".venv/.locked").touch()
+    there = [f"STORY={story}", f"BASE={tiny_base}", f"RUNS={tmp_path / 'runs'}"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+
+    refused = make(clone, "submission", "PUSH=1", "ARGS=--device cpu", *there, **environment)
+    assert refused.returncode == 2, refused.stderr
+    assert "a demonstration, which no contest accepts" in refused.stderr and "PUSH=--demonstration" in refused.stderr
+    assert hub.asked == [] and (tmp_path / "runs/story/tiny/bundle/manifest.json").is_file()
+
+    pushed = make(clone, "submission", "PUSH=--demonstration", "ARGS=--device cpu", *there, **environment)
+    assert pushed.returncode == 0, pushed.stderr
+    assert "nothing to do" in pushed.stderr and f"{hub.address}/models/alice/Rainy-Day" in pushed.stderr
+    assert set(hub.repositories["alice/Rainy-Day"].files) > {"manifest.json", "README.md", "images/08.png"}
+
+    judged = {**environment, "MODELSCOPE_API_TOKEN": "", "MODELSCOPE_HOME": str(tmp_path / "judge")}
+    arguments = ["ENTRY=alice/Rainy-Day", f"BASE={tiny_base}", f"ARGS=--device cpu --out {tmp_path / 'judged'}"]
+    judgement = make(clone, "reproduce", *arguments, **judged)
+    assert judgement.returncode == 0, judgement.stderr
+    assert "identical; see" in judgement.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from kolors_submit.publish import Target, publish
 from kolors_submit.report import quiet
 from tests.bundle.runs import make_run, story
 from tests.hub.conftest import entry, hub, packed_entry  # noqa: F401 - fixtures
+from tests.hub.server import Stored
 
 HUBS = ("modelscope", "huggingface")
 NAME = "alice/Rainy-Cat"
@@ -83,6 +85,43 @@ def test_cut_in_the_middle_and_again(hub, entry, where, kind):
     hub.broken = {}
     send(entry, where)
     assert held(hub) == files_of(entry)
+
+
+REQUESTS = [
+    *(("modelscope", kind) for kind in ("me", "list", "create", "batch", "blob", "commit")),
+    *(("huggingface", kind) for kind in ("me", "list", "create", "yaml", "preupload", "batch", "blob", "commit")),
+]
+
+
+@pytest.mark.parametrize(("where", "kind"), REQUESTS)
+@pytest.mark.parametrize("how", [503, "drop"])
+def test_whatever_request_fails_is_told_and_mended_by_the_next_run(hub, entry, monkeypatch, where, kind, how):
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    hub.how, hub.broken = how, {kind: 1000}
+    with pytest.raises(OutsideError, match="run the same command again") as raised:
+        send(entry, where)
+    assert len(str(raised.value).splitlines()) == 1 and "ms-good" not in str(raised.value)
+    assert not (entry.parent / "published.json").exists()
+    hub.broken = {}
+    send(entry, where)
+    assert held(hub) == files_of(entry)
+
+
+@pytest.mark.parametrize("where", HUBS)
+def test_a_tag_that_fails_is_only_told(hub, entry, where):
+    hub.how, hub.broken = 500, {"tag": 1000}
+    send(entry, where)
+    assert held(hub) == files_of(entry) and hub.repositories[NAME].tags == set()
+
+
+@pytest.mark.parametrize("where", HUBS)
+def test_a_name_that_somebody_hides(hub, entry, where):
+    """A private repository of that name looks as if there were none, until it is to be made."""
+    hub.repositories[NAME] = Stored(private=True)
+    hub.accounts = {"ms-good": ("bob", True)}
+    with pytest.raises(InputError, match="somebody else's"):
+        send(entry, where)
+    assert hub.repositories[NAME].files == {}
 
 
 @pytest.mark.parametrize("where", HUBS)
@@ -182,6 +221,23 @@ def test_the_command_line_and_its_token(hub, entry, capsys):
     assert "ms-good" not in captured.out + captured.err
     written = [path for path in entry.parent.rglob("*") if path.is_file()]
     assert all(b"ms-good" not in path.read_bytes() for path in written)
+
+
+@pytest.mark.parametrize("where", HUBS)
+def test_a_token_stands_in_no_log_no_file_and_no_address(hub, entry, where, tmp_path, caplog, capfd):
+    with caplog.at_level(logging.DEBUG):
+        for name in ("modelscope_hub", "huggingface_hub", "urllib3"):
+            caplog.set_level(logging.DEBUG, logger=name)
+        assert cli.run(["publish", str(entry), "--repo", NAME, "--hub", where, "--debug"]) == 0
+        hub.how, hub.broken = 500, {"commit": 1000}
+        hub.repositories[NAME].files.pop("scores.json")
+        assert cli.run(["publish", str(entry), "--repo", NAME, "--hub", where, "--debug"]) == 3
+        fetched = ["reproduce", f"{where}:{NAME}", "--out", str(tmp_path / "out"), "--base", "picturebook", "--debug"]
+        assert cli.run(fetched) in (2, 3)
+    shown = capfd.readouterr()
+    assert "ms-good" not in caplog.text + shown.out + shown.err and len(caplog.records) > 10
+    assert [path for path in tmp_path.rglob("*") if path.is_file() and b"ms-good" in path.read_bytes()] == []
+    assert all(b"ms-good" not in request.split(b"\n")[0] for request in hub.received)
 
 
 def test_the_story_names_the_repository(hub, entry):

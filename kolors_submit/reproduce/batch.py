@@ -74,7 +74,7 @@ def reproduce_list(path: Path, request: Request, report: Reporter, ask: Ask | No
     unjudged = len(entries) - len(results) + sum(counts[status] for status in AGAIN)
     if unjudged:
         raise OutsideError(
-            f"{unjudged} of {len(entries)} entries could not be fetched or judged; run again, see {table}"
+            f"{unjudged} of {len(entries)} entries were not fetched or not judged; run again, see {table}"
         )
     return {"entries": len(entries), "statuses": dict(counts)}
 

@@ -5,6 +5,8 @@ Both clients go on with a file that was cut. Nothing here imports torch (`models
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -45,7 +47,9 @@ def _modelscope_files(repository: str) -> list[Remote]:
 def _modelscope_download(repository: str, remote: Remote, revision: str, folder: Path, quiet: bool) -> Path:
     from modelscope_hub import HubApi, HubConfig, TqdmCallback
 
-    with _plain_errors("ModelScope", repository):
+    # The client draws a bar whether it is told to or not.
+    silence = contextlib.redirect_stderr(io.StringIO()) if quiet else contextlib.nullcontext()
+    with _plain_errors("ModelScope", repository), silence:
         return HubApi(config=HubConfig()).downloader.download_file(
             repository,
             "model",

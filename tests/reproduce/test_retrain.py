@@ -79,6 +79,7 @@ def test_a_lora_that_was_trained_otherwise_is_told_by_its_panels(made):
     assert len(value["retrained"]["panels"]) == 2 and value["retrained"]["tensors"]
 
 
+@pytest.mark.slow
 def test_a_lora_that_differs_in_the_last_bits_is_equivalent(made):
     replace(made.bundle, "story.yaml", "learning_rate: 0.05", "learning_rate: 0.050001")
     edit_json(made.bundle, "train.json", lambda value: value["settings"].update(learning_rate=0.050001))
@@ -87,6 +88,7 @@ def test_a_lora_that_differs_in_the_last_bits_is_equivalent(made):
     assert value["verdict"] == value["retrained"]["verdict"] == "equivalent"
 
 
+@pytest.mark.slow
 def test_a_training_that_does_not_end_well_is_different(made):
     replace(made.bundle, "story.yaml", "learning_rate: 0.05", "learning_rate: 0.99")
     replace(made.bundle, "story.yaml", "max_grad_norm: 1.0", "max_grad_norm: null")
@@ -97,6 +99,7 @@ def test_a_training_that_does_not_end_well_is_different(made):
     assert retrained(made)["verdict"] == "different"
 
 
+@pytest.mark.slow
 def test_settings_that_only_the_entrant_looks_at_are_left_out(made):
     replace(made.bundle, "story.yaml", "  - tensorboard", "  - swanlab")
     replace(made.bundle, "story.yaml", "sample_every: null", "sample_every: 1")

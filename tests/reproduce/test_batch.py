@@ -1,0 +1,290 @@
+"""A judge's list of entries: each gets a verdict of its own, whatever is wrong with the others."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from kolors_submit import cli
+from kolors_submit.bundle import archive
+from kolors_submit.errors import InputError, OutsideError
+from kolors_submit.files import read_json
+from kolors_submit.publish import Target, publish
+from kolors_submit.report import quiet
+from kolors_submit.reproduce import Request, reproduce_list
+from kolors_submit.reproduce.batch import MAX_DEATHS, share
+from kolors_submit.reproduce.table import MARKS, write_tables
+from tests.bundle.spoil import rebuild
+from tests.reproduce.test_reproduce import change_the_lora, edit_the_scores, flip_a_pixel
+
+FORMULAS = ("=HYPERLINK(0)", "+1", "-1", "@SUM(1)", "\t=1", "＝1", " =1", "\r\n=1")
+
+
+def table(out: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO((out / "table.csv").read_text("utf-8-sig"), newline="")))
+
+
+def judge(made, sources, **options) -> dict:
+    path = made.out.parent / "entries.txt"
+    path.write_text("# the entries\n\n" + "\n".join(map(str, sources)) + "\n", "utf-8")
+    return reproduce_list(path, Request("", str(made.base), "cpu", out=made.out, sample=1, **options), quiet())
+
+
+def tampered(made, name: str, change, rebuilt: bool = True) -> Path:
+    folder = shutil.copytree(made.bundle, made.bundle.parents[1] / name)
+    change(folder)
+    if rebuilt:
+        rebuild(folder)
+    return folder
+
+
+def test_each_entry_gets_its_verdict_and_none_stops_the_rest(hub, made, tmp_path, capsys):
+    publish(made.bundle, Target("alice/Rainy-Day", demonstration=True), quiet())
+    broken = tmp_path / "broken.zip"
+    broken.write_bytes(b"PK no zip")
+    sources = {
+        "modelscope:alice/Nobody": "fetch failed",
+        str(tmp_path / "nothing"): "fetch failed",
+        str(broken): "invalid",
+        str(tampered(made, "unsealed", flip_a_pixel, rebuilt=False)): "invalid",
+        str(tampered(made, "lora", change_the_lora)): "invalid",
+        str(tampered(made, "scores", edit_the_scores)): "not reproduced",
+        "modelscope:alice/Rainy-Day": "identical",
+        str(archive.write_zip(made.bundle, tmp_path / "entry.zip")): "identical",
+    }
+    capsys.readouterr()
+    with pytest.raises(OutsideError, match="2 of 8 entries were not fetched"):
+        judge(made, sources)
+    assert capsys.readouterr() == ("", ""), "a quiet one says nothing"
+    rows = table(made.out)
+    assert {row["entry"]: row["status"] for row in rows} == sources
+    assert [row["rank"] for row in rows] == ["1", "1", *[""] * 6]
+    assert [row["status"] for row in rows] == sorted(
+        sources.values(), key=["identical", "not reproduced", "invalid", "fetch failed"].index
+    )
+    page = (made.out / "table.html").read_text("utf-8")
+    places = [page.index(f"<caption>{name}: ") for name in ("reproduced", "not reproduced", "invalid", "fetch failed")]
+    assert places == sorted(places)
+    problems = {row["entry"]: row["problems"] for row in rows}
+    assert "scores.json claims" in problems[str(tmp_path / "scores")]
+    assert "no readable zip" in problems[str(broken)]
+
+
+def test_it_goes_on_and_tries_again_what_could_not_be_fetched(hub, made):
+    sources = [made.bundle, "modelscope:alice/Rainy-Day"]
+    with pytest.raises(OutsideError, match="1 of 2"):
+        judge(made, sources)
+    first = next((made.out / "entries").glob("*/result.json"))
+    done = {path: path.stat().st_mtime_ns for path in (made.out / "entries").glob("*/result.json")}
+    publish(made.bundle, Target("alice/Rainy-Day", demonstration=True), quiet())
+    assert judge(made, sources) == {"entries": 2, "statuses": {"identical": 2}}
+    again = {path: path.stat().st_mtime_ns for path in done}
+    assert sum(again[path] == done[path] for path in done) == 1 and first in done
+    assert judge(made, [*sources, made.bundle])["entries"] == 2
+
+
+def test_an_entry_that_ends_the_program_is_left_out(made):
+    judge(made, [made.bundle])
+    folder = next((made.out / "entries").iterdir())
+    (folder / "result.json").unlink()
+    (folder / "begun.json").write_text(json.dumps({"times": MAX_DEATHS}))
+    with pytest.raises(OutsideError):
+        judge(made, [made.bundle])
+    assert read_json(folder / "result.json")["status"] == "failed here"
+    assert judge(made, [made.bundle])["statuses"] == {"identical": 1}
+
+
+def test_an_error_that_nobody_thought_of_is_kept_for_one_entry(made, monkeypatch):
+    from kolors_submit.reproduce import batch
+
+    real = batch.examine
+
+    def examine(path, *rest):
+        if path.name == "odd":
+            raise ZeroDivisionError("nobody thought of this")
+        return real(path, *rest)
+
+    monkeypatch.setattr(batch, "examine", examine)
+    odd = tampered(made, "odd", lambda folder: None)
+    with pytest.raises(OutsideError):
+        judge(made, [odd, made.bundle])
+    assert {row["status"] for row in table(made.out)} == {"identical", "failed here"}
+    assert "ZeroDivisionError" in next((made.out / "entries").glob("*/failure.txt")).read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "said"),
+    [("", {}, "names no entry"), ("# only this\n", {}, "names no entry"), (None, {}, "no list"),
+     ("x", {"sample": 0}, "at least one"), ("x", {"base": "nowhere"}, "no such folder")],
+)  # fmt: skip
+def test_a_call_that_cannot_be_is_said_once(tmp_path, text, options, said):
+    if text is not None:
+        (tmp_path / "list").write_text(text)
+    with pytest.raises(InputError, match=said):
+        reproduce_list(tmp_path / "list", Request("", device="cpu", out=tmp_path / "out", **options), quiet())
+    assert not (tmp_path / "out").exists()
+
+
+def result(source: str, /, **values) -> dict:
+    described = {
+        "status": "identical", "title": "Rain", "team": "us", "base": "kolors", "score": 6.5, "measured": True,
+        "predictor": "p", "panels": {"identical": 8}, "problems": [], "source": source, "folder": f"entries/{source}",
+    }  # fmt: skip
+    return described | values
+
+
+def test_ranks_follow_measured_scores(tmp_path):
+    results = [
+        result("boaster", score=9.9, measured=False),
+        result("second", score=6.1),
+        result("tied", score=6.7),
+        result("also", score=6.7, status="equivalent"),
+        result("broken", score=8.0, status="invalid"),
+        result("other", score=8.0, status="not reproduced"),
+        result("gone", score=None, status="fetch failed"),
+    ]
+    write_tables(tmp_path, results)
+    rows = [(row["rank"], row["entry"]) for row in table(tmp_path)]
+    assert rows == [
+        ("1", "tied"), ("1", "also"), ("3", "second"), ("4", "boaster"), ("", "other"), ("", "broken"), ("", "gone")
+    ]  # fmt: skip
+
+
+def test_marks_that_the_jury_wrote_stay(tmp_path):
+    names = [f"{name} (of {points})" for name, points in MARKS.items()]
+    assert names == ["technique (of 40)", "coherence (of 30)", "effect (of 30)"]
+    write_tables(tmp_path, [result("a"), result("=b")])
+    assert all(row[name] == "" for row in table(tmp_path) for name in names)
+    text = (tmp_path / "table.csv").read_text("utf-8-sig")
+    head, first, *rest = text.splitlines()
+    marked = first.removesuffix('"","",""') + '"31","22","=cmd()"'
+    (tmp_path / "table.csv").write_text("\r\n".join([head, marked, *rest]), "utf-8-sig")
+    write_tables(tmp_path, [result("new", score=7.0), result("=b"), result("a")])
+    row = next(row for row in table(tmp_path) if row["entry"] == "a")
+    assert [row[name] for name in names] == ["31", "22", "'=cmd()"]
+    assert '<td class="mark">31</td>' in (tmp_path / "table.html").read_text("utf-8")
+    (tmp_path / "table.csv").write_bytes("rank;entry\r\n1;é".encode("latin-1"))
+    write_tables(tmp_path, [result("a")])
+    assert (tmp_path / "table.old.csv").read_bytes().startswith(b"rank;entry")
+
+
+@pytest.mark.parametrize("field", ["title", "team", "base", "predictor", "source", "problems"])
+@pytest.mark.parametrize("words", FORMULAS)
+def test_hostile_words_are_no_formula(tmp_path, field, words):
+    write_tables(tmp_path, [result("a", **{field: [words] if field == "problems" else words})])
+    for row in table(tmp_path):
+        assert all(cell == "" or cell.lstrip()[0] not in "=+-@＝＋－＠\t\r" for cell in row.values())
+        assert all("\n" not in cell and "\r" not in cell for cell in row.values())
+
+
+class Tags(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.attributes: list[tuple[str, str | None]] = []
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.add(tag)
+        self.attributes += attributes
+
+
+@pytest.mark.parametrize("field", ["title", "team", "base", "predictor", "source", "problems"])
+@pytest.mark.parametrize(
+    "words", ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "{{ 7 * 7 }}", "\u202eeman\x1b[2J"]
+)
+def test_hostile_words_are_no_mark_up(tmp_path, field, words):
+    write_tables(tmp_path, [result("a", **{field: [words] if field == "problems" else words})])
+    page = (tmp_path / "table.html").read_text("utf-8")
+    tags = Tags()
+    tags.feed(page)
+    assert not tags.tags & {"script", "img", "iframe", "svg"}
+    assert not [name for name, _ in tags.attributes if name.startswith("on")]
+    assert "default-src 'none'" in page and "49" not in page
+    assert "\u202e" not in page and "\x1b" not in page
+
+
+@pytest.mark.slow
+def test_processes_share_a_list(made, tmp_path):
+    """On a GPU machine each process sees a card of its own; here none of them sees one."""
+    folders = [tampered(made, f"copy{n}", lambda folder: None) for n in range(4)]
+    entries = [
+        Request(str(folder), str(made.base), "cpu", sample=1, out=tmp_path / "results/entries" / folder.name)
+        for folder in folders
+    ]
+    told = []
+    share(entries, ["-1", "-1"], lambda result: told.append((result["source"], result["status"])))
+    assert sorted(told) == [(str(folder), "identical") for folder in folders]
+    assert multiprocessing.active_children() == []
+
+
+def test_the_command_line(made, tmp_path, capsys):
+    (tmp_path / "list").write_text(f"{made.bundle}\n")
+    words = [
+        "reproduce",
+        "--list",
+        str(tmp_path / "list"),
+        "--base",
+        str(made.base),
+        "--device",
+        "cpu",
+        "--sample",
+        "1",
+    ]
+    assert cli.run([*words, "--out", str(made.out), "--json"]) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["metrics"] == {"entries": 1, "statuses": {"identical": 1}}
+    assert "1 identical" in captured.err
+    assert cli.run(["reproduce"]) == cli.run([*words, str(made.bundle)]) == cli.run([*words, "--retrain"]) == 2
+    assert cli.run(["reproduce", str(made.bundle), "--data", "x"]) == 2
+
+
+ENTRIES = 200
+
+
+@pytest.mark.slow
+def test_two_hundred_entries_three_of_them_broken_and_one_kill(made, tmp_path):
+    """Copies of one entry; one has another prompt, one is no zip file, one is not there."""
+    from tests.reproduce.test_reproduce import change_the_prompt
+
+    folder = tmp_path / "entries"
+    sources = [shutil.copytree(made.bundle, folder / f"{n:03d}") for n in range(ENTRIES - 3)]
+    change_the_prompt(sources[50])
+    rebuild(sources[50])
+    (folder / "broken.zip").write_bytes(b"PK no zip")
+    sources += [folder / "broken.zip", folder / "nothing", shutil.copytree(made.bundle, folder / "last")]
+    (tmp_path / "list").write_text("".join(f"{source}\n" for source in sources))
+    out = tmp_path / "results"
+    command = [sys.executable, "-m", "kolors_submit", "reproduce", "--list", str(tmp_path / "list"), "--out", str(out)]
+    command += ["--base", str(made.base), "--device", "cpu", "--sample", "1", "--json"]
+
+    def finished() -> dict[Path, int]:
+        return {path: path.stat().st_mtime_ns for path in out.glob("entries/*/result.json")}
+
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while process.poll() is None and len(finished()) < ENTRIES // 2:
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    before = finished()
+    assert ENTRIES // 2 <= len(before) < ENTRIES
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 3, result.stderr
+    after = finished()
+    assert {path: after[path] for path in before} == before, "what was done is not done again"
+    rows = table(out)
+    assert {row["entry"] for row in rows} == set(map(str, sources)) and len(rows) == ENTRIES
+    odd = {Path(row["entry"]).name: row["status"] for row in rows if row["status"] != "identical"}
+    assert odd == {"050": "invalid", "broken.zip": "invalid", "nothing": "fetch failed"}
+    assert "1 of 200 entries were not fetched" in result.stderr
