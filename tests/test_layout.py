@@ -17,7 +17,7 @@ HELP_SECONDS = 0.3
 # From the top of the design's order to the bottom; a module imports from its own layer only what `BESIDE` allows.
 LAYERS = (
     ("cli", "__main__"),
-    ("submission", "publish", "reproduce", "explore", "compare", "doctor"),
+    ("submission", "publish", "reproduce", "importing", "explore", "compare", "doctor"),
     ("data", "train", "render", "score", "bundle"),
     ("engine", "metrics", "hub", "export", "picturebook", "picture", "sheet", "fonts", "lock", "environment"),
     ("weights",),
@@ -112,7 +112,7 @@ def test_no_module_trusts_remote_code_or_pickles():
         "from kolors_submit.cli import run; run(['doctor', '--offline'])",
         "import kolors_submit.bundle.check, kolors_submit.bundle.pack",
         "import kolors_submit.publish, kolors_submit.hub.modelscope, kolors_submit.hub.huggingface",
-        "import kolors_submit.reproduce",
+        "import kolors_submit.reproduce, kolors_submit.importing",
         "import kolors_submit.data, kolors_submit.train, kolors_submit.render, kolors_submit.score",
     ],
 )

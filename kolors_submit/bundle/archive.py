@@ -7,7 +7,7 @@ import stat
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from kolors_submit.bundle import layout, manifest
@@ -16,6 +16,9 @@ from kolors_submit.files import atomic_path, write_error
 
 MAX_RATIO = 200
 """Text shrinks to a tenth; zip bombs to a thousandth."""
+
+Limit = Callable[[str], int | None]
+"""The most bytes that an entry of this name may have; None for one that is left out."""
 
 _CHUNK = 1 << 20
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the first date that a zip file can hold
@@ -49,14 +52,18 @@ def open_bundle(path: Path) -> Iterator[Path]:
         yield Path(temporary)
 
 
-def unpack(path: Path, folder: Path) -> None:
-    """Unpack a bundle's zip file into an empty folder; raises InputError and writes nothing where it has problems."""
+def unpack(path: Path, folder: Path, limit: Limit = layout.size_limit, encoding: str | None = None) -> None:
+    """Unpack a zip file into an empty folder; raises InputError and writes nothing where it has problems.
+
+    `encoding` is that of names which do not say theirs (zip's own rule without it).
+    """
     try:
-        with zipfile.ZipFile(path) as archive:
-            found = problems(archive)
+        with zipfile.ZipFile(path, metadata_encoding=encoding) as archive:
+            infos = [info for info in archive.infolist() if info.is_dir() or limit(info.filename) is not None]
+            found = problems(infos, limit)
             if found:
                 raise InputError("\n".join(f"{path}: {problem}" for problem in found[:50]))
-            for info in archive.infolist():
+            for info in infos:
                 if not info.is_dir():
                     _extract(archive, info, folder / info.filename)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, UnicodeError) as error:
@@ -67,16 +74,17 @@ def unpack(path: Path, folder: Path) -> None:
         raise write_error(folder, error) from error
 
 
-def problems(archive: zipfile.ZipFile) -> list[str]:
-    """Why an archive is not unpacked, in a sentence each; empty for a harmless one."""
-    infos = archive.infolist()
+def problems(infos: Sequence[zipfile.ZipInfo], limit: Limit = layout.size_limit) -> list[str]:
+    """Why an archive's entries are not unpacked, in a sentence each; empty for harmless ones."""
     if len(infos) > layout.MAX_FILES:
         return [f"has {len(infos):,} entries; a bundle has at most {layout.MAX_FILES:,}"]
     found = []
     for info in infos:
         name = info.filename.rstrip("/") if info.is_dir() else info.filename
         problem = (
-            layout.path_problem(name) or layout.path_problem(info.orig_filename.rstrip("/")) or _entry_problem(info)
+            layout.path_problem(name)
+            or layout.path_problem(info.orig_filename.rstrip("/"))
+            or _entry_problem(info, limit(info.filename) or 0)
         )
         if problem:
             found.append(f"the entry {info.orig_filename[:200]!r} {problem}")
@@ -90,7 +98,7 @@ def problems(archive: zipfile.ZipFile) -> list[str]:
     return found
 
 
-def _entry_problem(info: zipfile.ZipInfo) -> str | None:
+def _entry_problem(info: zipfile.ZipInfo, limit: int) -> str | None:
     """Anything but a plain, unencrypted, stored or deflated file of bounded size."""
     mode = info.external_attr >> 16
     if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
@@ -99,8 +107,8 @@ def _entry_problem(info: zipfile.ZipInfo) -> str | None:
         return "is encrypted"
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         return "is compressed in a way that bundles are not"
-    if info.file_size > layout.size_limit(info.filename) and not info.is_dir():
-        return f"has {info.file_size:,} bytes; at most {layout.size_limit(info.filename):,} are allowed for its kind"
+    if info.file_size > limit and not info.is_dir():
+        return f"has {info.file_size:,} bytes; at most {limit:,} are allowed for its kind"
     if info.file_size > MAX_RATIO * info.compress_size + layout.MEGABYTE:
         return f"is compressed more than {MAX_RATIO}-fold"
     return None

@@ -26,6 +26,7 @@ RULES: tuple[tuple[str, Rule], ...] = (
     ("workflows", rules_files.workflow_files),
     ("introduction", rules_pages.card),
     ("score", rules_contents.scores),
+    ("imported", rules_contents.imported),
     ("base", rules_contents.base),
     ("names", rules_contents.names),
     ("training", rules_contents.training),
@@ -88,7 +89,7 @@ def _check_folder(folder: Path) -> list[Finding]:
         return shape
     bundle, unreadable = open_values(folder, names)
     # A rule that says nothing about a bundle with unreadable or missing files may just have had nothing to look at.
-    complete = not unreadable and set(layout.FILES) <= set(names)
+    complete = not unreadable and set(layout.required(names)) <= set(names)
     findings = shape + unreadable
     for name, rule in RULES:
         found = _apply(name, rule, bundle)

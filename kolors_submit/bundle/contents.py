@@ -39,9 +39,9 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
-def story_text(story: Story) -> str:
-    """The resolved story as a story file that loads to the same Story."""
-    values = story.model_dump(by_alias=True, mode="json")
+def story_text(story: Story, *, only_said: bool = False) -> str:
+    """The resolved story as a story file that loads to the same Story; `only_said` leaves out what it does not say."""
+    values = story.model_dump(by_alias=True, mode="json", exclude_unset=only_said)
     return yaml.dump(values, Dumper=_Dumper, allow_unicode=True, sort_keys=False, width=110)
 
 

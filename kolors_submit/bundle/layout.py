@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import PurePosixPath
 
 MANIFEST, README, CONFIGURATION = "manifest.json", "README.md", "configuration.json"
@@ -13,6 +13,12 @@ TRAIN, DATA, ENVIRONMENT = "train.json", "data.json", "environment.json"
 PAGE, SHEET, POST = "index.html", "story.jpg", "post.md"
 FILES = (README, CONFIGURATION, STORY, PROMPTS, SCORES, TRAIN, DATA, ENVIRONMENT, MANIFEST, PAGE, SHEET, POST)
 """Every bundle has these beside lora/ and images/."""
+
+IMPORT = "import.json"
+"""In a bundle that `import` made from another program's entry: what it was made from, and what had to be guessed."""
+
+UNKNOWN_OF_IMPORTED = frozenset({SCORES, DATA, ENVIRONMENT, PAGE})
+"""Files that such a bundle may lack, because nobody knows what they would say."""
 
 LORA, IMAGES, COMFYUI = "lora", "images", "comfyui"
 FOLDERS = {LORA: (".safetensors", ".ckpt"), IMAGES: (".png",), COMFYUI: (".json",)}
@@ -89,11 +95,16 @@ def collisions(names: Iterable[str]) -> list[tuple[str, str]]:
     return found
 
 
+def required(names: Collection[str]) -> list[str]:
+    """The files that a bundle with these has to have beside lora/ and images/."""
+    return [name for name in FILES if IMPORT not in names or name not in UNKNOWN_OF_IMPORTED]
+
+
 def place_problem(name: str) -> str | None:
     """Why a file has no place in a bundle, or None; `name` is a path that path_problem allows."""
     path = PurePosixPath(name)
     if len(path.parts) == 1:
-        return None if name in FILES else "is no file of a bundle"
+        return None if name in (*FILES, IMPORT) else "is no file of a bundle"
     if len(path.parts) > 2 or path.parts[0] not in FOLDERS:
         return "lies in a folder that a bundle does not have"
     allowed = FOLDERS[path.parts[0]]

@@ -28,10 +28,10 @@ def escape(value: Any) -> str:
     return re.sub(r"(?i)www\.", lambda match: match.group(0)[:3] + "&#46;", text)
 
 
-def environment() -> jinja2.Environment:
-    """Templates in this package's templates/ whose every `{{ value }}` is escaped for Markdown."""
+def environment(package: str = "kolors_submit.bundle") -> jinja2.Environment:
+    """Templates in a package's templates/ whose every `{{ value }}` is escaped for Markdown."""
     return jinja2.Environment(
-        loader=jinja2.PackageLoader("kolors_submit.bundle"),
+        loader=jinja2.PackageLoader(package),
         finalize=escape,
         autoescape=False,  # noqa: S701 - that is HTML's; `finalize` escapes for Markdown and HTML
         undefined=jinja2.StrictUndefined,

@@ -16,7 +16,7 @@ from kolors_submit.errors import InputError
 from kolors_submit.story import Story, read_document
 from kolors_submit.story.model import SCHEMA
 
-FORMATS = {layout.SCORES: 1, layout.TRAIN: 1, layout.DATA: 1, layout.ENVIRONMENT: 1}
+FORMATS = {layout.SCORES: 1, layout.TRAIN: 1, layout.DATA: 1, layout.ENVIRONMENT: 1, layout.IMPORT: 1}
 """The newest format that this program knows, of each file that has one."""
 
 T = TypeVar("T")
@@ -35,6 +35,12 @@ class Opened:
     train: dict[str, Any] | None
     data: dict[str, Any] | None
     environment: dict[str, Any] | None
+    imported: dict[str, Any] | None
+
+    @property
+    def is_imported(self) -> bool:
+        """Whether `import` made it from an entry of another program, of whose making nothing is known."""
+        return layout.IMPORT in self.names
 
     @property
     def base(self) -> str | None:
@@ -77,6 +83,7 @@ def open_values(folder: Path, names: list[str]) -> tuple[Opened, list[Finding]]:
         train=read(layout.TRAIN, _with_format),
         data=read(layout.DATA, _with_format),
         environment=read(layout.ENVIRONMENT, _with_format),
+        imported=read(layout.IMPORT, _with_format),
     )
     return opened, findings
 

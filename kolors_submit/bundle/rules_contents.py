@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from statistics import fmean
 from typing import Any
 
+from kolors_submit.bundle import layout
 from kolors_submit.bundle.contents import CONFIGURATION, prompt_rows
 from kolors_submit.bundle.entry import KOLORS
 from kolors_submit.bundle.finding import Finding, fail, warn
-from kolors_submit.bundle.layout import is_repository
 from kolors_submit.bundle.opened import Opened
 from kolors_submit.weights import OFFICIAL_PREDICTOR
 
@@ -83,14 +83,29 @@ def _gate(bundle: Opened, mean: float, threshold: float) -> Iterator[Finding]:
         yield warn("score", f"the story's own threshold is {threshold:g}; the contest's is {CONTEST_THRESHOLD:g}")
 
 
+def imported(bundle: Opened) -> Iterator[Finding]:
+    """Made by this program's own stages, so that nothing in it had to be guessed."""
+    if not bundle.is_imported:
+        return
+    guessed = (bundle.imported or {}).get("guessed")
+    count = len(guessed) if isinstance(guessed, list) else 0
+    message = f"made by `import` from an entry of another program: {count} values were guessed ({layout.IMPORT}), and"
+    yield warn("imported", f"{message} how it was trained and rendered is not known")
+    if layout.SCORES not in bundle.names:
+        yield warn("score", "its panels have not been scored; `kolors-submit score --images images` does it")
+
+
 def base(bundle: Opened) -> Iterator[Finding]:
     """Made on Kolors, trained and rendered on one and the same base."""
-    if bundle.train is None or bundle.environment is None:
+    if bundle.train is None:
         return
-    trained, rendered = bundle.train.get("base"), (bundle.environment.get("render") or {}).get("base")
-    if not isinstance(trained, dict) or not _SHA256.fullmatch(str(trained.get("digest"))) or not bundle.base:
+    trained = bundle.train.get("base")
+    known = isinstance(trained, dict) and (
+        _SHA256.fullmatch(str(trained.get("digest"))) or (bundle.is_imported and trained.get("digest") is None)
+    )
+    if not known or not bundle.base:
         yield fail("base", "train.json does not say on which base it trained, by name and digest")
-    elif trained != rendered:
+    elif bundle.environment is not None and trained != (bundle.environment.get("render") or {}).get("base"):
         yield fail("base", "train.json and environment.json name different bases")
     elif bundle.is_demonstration:
         message = f"its base is {str(bundle.base)[:80]!r}, not {KOLORS}; no contest accepts it"
@@ -99,7 +114,7 @@ def base(bundle: Opened) -> Iterator[Finding]:
 
 def training(bundle: Opened) -> Iterator[Finding]:
     """train.json was written by a training with the story's settings."""
-    if bundle.train is None or bundle.story is None:
+    if bundle.train is None or bundle.story is None or bundle.is_imported:
         return
     settings, meant = bundle.train.get("settings"), bundle.story.train.model_dump(mode="json")
     if not isinstance(settings, dict):
@@ -152,7 +167,7 @@ def names(bundle: Opened) -> Iterator[Finding]:
         return
     submission = bundle.story.submission
     repository = submission.repository
-    if repository is not None and not is_repository(repository):
+    if repository is not None and not layout.is_repository(repository):
         yield fail(
             "name", f"{repository[:80]!r} is no id of a hub: owner/Name in letters, digits, dot, dash, underscore"
         )

@@ -53,7 +53,7 @@ def places(bundle: Opened) -> Iterator[Finding]:
         problem = layout.place_problem(name)
         if problem:
             yield fail("files", f"{name} {problem}; remove it")
-    for name in layout.FILES:
+    for name in layout.required(bundle.names):
         if name not in bundle.names:
             yield fail("files", f"{name} is missing; run `kolors-submit bundle` again")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import keyword
 import sys
 import warnings
 from collections.abc import Sequence
@@ -28,13 +29,17 @@ VERBS = (
     "check",
     "publish",
     "reproduce",
+    "import",
     "compare",
     "export",
     "story",
     "weights",
     "doctor",
 )
-"""In the order in which they are used; each is a module of this package with a click command `command`."""
+"""In the order in which they are used; each is a module of this package with a click command `command`.
+
+A verb that is a keyword of Python has its module with an underscore behind: import_.py.
+"""
 
 
 class Verbs(click.Group):
@@ -48,7 +53,7 @@ class Verbs(click.Group):
         """One verb's command, or None where there is no such verb."""
         if name not in VERBS:
             return None
-        module = importlib.import_module(f"kolors_submit.cli.{name}")
+        module = importlib.import_module(f"kolors_submit.cli.{name}{'_' if keyword.iskeyword(name) else ''}")
         command: click.Command = module.command
         return command
 

@@ -23,7 +23,7 @@ NODE_ALPHA_LIMIT = 4.0
 UNET, CHATGLM = "diffusion_pytorch_model.fp16.safetensors", "chatglm3-fp16.safetensors"
 VAE = "sdxl.vae.safetensors"
 
-_SCHEDULERS = {
+SCHEDULERS = {
     "ddim": "EulerDiscreteScheduler",
     "euler": "EulerDiscreteScheduler",
     "euler_ancestral": "EulerAncestralDiscreteScheduler",
@@ -34,7 +34,7 @@ _SCHEDULERS = {
 }
 """Ours -> the wrapper's; it has no DDIM, of which Euler's method is the same step without noise."""
 
-_SAMPLERS = {
+SAMPLERS = {
     "ddim": ("ddim", "normal"),
     "euler": ("euler", "normal"),
     "euler_ancestral": ("euler_ancestral", "normal"),
@@ -102,7 +102,7 @@ def _shared_refusals(shot: Shot) -> Iterator[str]:
 def own(shot: Shot) -> list[Node]:
     """The workflow with ComfyUI's own LoRA loader and sampler; for a shot without `refusals`."""
     settings = shot.settings
-    sampler, scheduler = _SAMPLERS[settings.sampler]
+    sampler, scheduler = SAMPLERS[settings.sampler]
     size = [("width", settings.width), ("height", settings.height)]
     sizes = [*size, ("crop_w", 0), ("crop_h", 0), ("target_width", settings.width), ("target_height", settings.height)]
     model = (("model", "MODEL"),)
@@ -152,7 +152,7 @@ def contest(shot: Shot, alpha: float) -> list[Node]:
         (FRONT_END, "fixed"),
         ("steps", settings.steps),
         ("cfg", settings.guidance_scale),
-        ("scheduler", _SCHEDULERS[settings.sampler]),
+        ("scheduler", SCHEDULERS[settings.sampler]),
         ("denoise_strength", 1.0),
     ]
     model, embeds = (("kolors_model", "KOLORSMODEL"),), (("kolors_embeds", "KOLORS_EMBEDS"),)

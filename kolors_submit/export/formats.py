@@ -82,7 +82,7 @@ def export(
     out = out or source.with_name(source.stem.removesuffix("_diffusers").removesuffix("_kohya") + SUFFIXES[to])
     if out.resolve() == source.resolve():
         raise InputError(f"{out} is the file itself; name another with --out")
-    name, config, lora = _read(source, base, keys, alpha)
+    name, config, lora = read(source, base, keys, alpha)
     if to == "diffsynth":
         lora_files.write_ckpt(out, lora)
     else:
@@ -94,8 +94,12 @@ def export(
     return Exported(out, name, len(lora.modules), ranks, alphas)
 
 
-def _read(source: Path, base: str, keys: str | None, alpha: float | None) -> tuple[str, Config, Lora]:
-    """The LoRA and the base that it fits; `auto` takes Kolors or the picture book, whichever fits."""
+def read(source: Path, base: str, keys: str | None = None, alpha: float | None = None) -> tuple[str, Config, Lora]:
+    """The name and UNet config of the base that a LoRA fits, and the LoRA.
+
+    `base` is kolors, picturebook, a base's folder, or `auto`: Kolors or the picture book, whichever fits. `keys` and
+    `alpha` are those of `lora_files.read`. Raises InputError where it fits none.
+    """
     from kolors_submit.engine import lora_files
 
     reasons = []

@@ -1,0 +1,100 @@
+"""One entry that another program made: read, settled into a story, and written as a bundle."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from kolors_submit.errors import InputError
+from kolors_submit.importing.evidence import read_panels, title_in
+from kolors_submit.importing.lora import choose, open_lora, scale
+from kolors_submit.importing.pictures import one_size
+from kolors_submit.importing.settle import Notes, story_values
+from kolors_submit.importing.source import names_in, open_entry
+from kolors_submit.importing.told import Noise
+from kolors_submit.importing.writing import Origin, write
+from kolors_submit.report import Reporter
+from kolors_submit.reproduce.source import HubSource, parse
+from kolors_submit.run import Run
+from kolors_submit.story import Document, Story, StoryError, validate
+from kolors_submit.story.settings import with_settings
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to import and how.
+
+    `images` and `lora` say which folder and which file of the entry are meant where there are several; `noise` None
+    follows what made the pictures; `settings` (`render.steps=30`) correct what was read or guessed; `out` None is
+    `imports/NAME`.
+    """
+
+    source: str
+    out: Path | None = None
+    base: str = "auto"
+    images: str | None = None
+    lora: str | None = None
+    noise: Noise | None = None
+    settings: Sequence[str] = ()
+    device: str = "auto"
+
+
+def import_entry(request: Request, report: Reporter) -> dict[str, Any]:
+    """Make a bundle of an entry; returns import.json's value and, under `bundle`, the bundle's folder.
+
+    Raises InputError where the entry lacks a LoRA, eight pictures or their prompts, or holds what is not safe to read;
+    OutsideError where a hub fails.
+    """
+    source = parse(request.source)
+    name = source.name.split("/")[1] if isinstance(source, HubSource) else source.resolve().stem
+    out = request.out or Path("imports") / (re.sub(r"[^\w.-]+", "-", name).strip("-.") or "entry")
+    if isinstance(source, Path) and source.resolve().is_relative_to(out.resolve()):
+        raise InputError(f"--out {out} is where the entry lies; choose another folder")
+    run = Run(out)
+    with run.hold("import"), open_entry(source, out / "entry", report) as folder:
+        origin, story, notes = _settle(folder, name, request)
+        origin = replace(origin, name=request.source if isinstance(source, HubSource) else source.name)
+        value = write(run.bundle, origin, story, notes, request.device, report)
+    _say(value, run.bundle, report)
+    return value | {"bundle": str(run.bundle)}
+
+
+def _settle(folder: Path, name: str, request: Request) -> tuple[Origin, Story, Notes]:
+    """The entry's parts, the story that they tell, and what had to be guessed for it."""
+    names, notes = names_in(folder), Notes()
+    panels = read_panels(folder, names, request.images, notes)
+    path = folder / choose(names, panels, request.lora)
+    lora = open_lora(path, request.base)
+    used = scale(lora, panels, notes)
+    pictures = [panel.picture for panel in panels]
+    values = story_values(
+        title_in(folder, names) or name, panels, one_size(folder, pictures), used, request.noise, notes
+    )
+    story = _story(values, request.settings)
+    if story.train.rank != used.rank or (lora.keys != "diffsynth" and story.train.alpha != used.alpha):
+        raise InputError(f"{path.name} has rank {used.rank} and alpha {used.alpha:g}; --set cannot change what it is")
+    notes.forget(setting.partition("=")[0].strip() for setting in request.settings)
+    return Origin(folder, name, path, lora, pictures), story, notes
+
+
+def _story(values: dict[str, Any], settings: Sequence[str]) -> Story:
+    """The story, with the settings of the command line put in; raises StoryError with every problem."""
+    story, problems = validate(Document("the imported story", with_settings(values, settings), {}))
+    if story is None:
+        raise StoryError(problems)
+    return story
+
+
+def _say(value: dict[str, Any], bundle: Path, report: Reporter) -> None:
+    """What was made, and all that a judge has to know about it."""
+    for remark in value["remarks"]:
+        report.note(remark)
+    rows = [(one["field"], str(one["value"]), one["because"]) for one in value["guessed"]]
+    if rows:
+        report.table("guessed, or said in two ways; --set FIELD=VALUE corrects it", ("field", "taken", "why"), rows)
+    for name, why in value["absent"].items():
+        report.say(f"        no {name}: {why}")
+    report.stage("import", f"{bundle}; next: kolors-submit reproduce {bundle}", done=True)

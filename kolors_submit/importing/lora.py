@@ -1,0 +1,126 @@
+"""The LoRA of an entry: which file it is, what it holds, at which strength it was used, and all three formats of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from kolors_submit.bundle import layout
+from kolors_submit.bundle.ckpt import read_ckpt
+from kolors_submit.bundle.lora import LoraSummary, summarise, write_diffusers
+from kolors_submit.bundle.tensors import read_header
+from kolors_submit.errors import InputError
+from kolors_submit.export import formats
+from kolors_submit.export.comfyui import lora_name
+from kolors_submit.files import file_digest
+from kolors_submit.importing.settle import CONTEST_ALPHA, Notes, Panel, Scale
+from kolors_submit.importing.source import LORAS, of_kind
+from kolors_submit.weights import PICTUREBOOK
+
+if TYPE_CHECKING:
+    from kolors_submit.engine.architecture import Config
+    from kolors_submit.engine.lora import Lora
+
+
+_KEYS = {"lora_unet_": "kohya", "unet.": "diffusers"}
+"""How the tensors' names start in each format; DiffSynth's with the layer itself."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """An entry's LoRA: the base that it fits (its folder, where that is not Kolors), whose keys, rank and own alpha.
+
+    `alpha` is None where the file has none.
+    """
+
+    base: str
+    folder: Path | None
+    config: Config
+    keys: str
+    rank: int
+    alpha: float | None
+    lora: Lora
+
+
+def choose(names: Sequence[str], panels: Sequence[Panel], wanted: str | None) -> str:
+    """The LoRA's file: `wanted`, the only one, or the one that the workflows name; raises InputError else."""
+    found = of_kind(names, LORAS)
+    if wanted is not None:
+        if str(PurePosixPath(wanted)) not in found:
+            raise InputError(f"the entry has no LoRA {wanted!r}; there are {', '.join(found[:10]) or 'none'}")
+        return str(PurePosixPath(wanted))
+    if not found:
+        raise InputError("the entry has no LoRA: no .ckpt and no .safetensors file")
+    if len(found) == 1:
+        return found[0]
+    used = {told.lora for panel in panels for told in panel.told if told.lora}
+    named = [name for name in found if PurePosixPath(name).name in used]
+    if len(named) != 1:
+        raise InputError(f"the entry has {len(found)} LoRA files: {', '.join(found[:10])}; name one with --lora FILE")
+    return named[0]
+
+
+def open_lora(path: Path, base: str) -> Found:
+    """Read a LoRA in any of the three formats and check it against a base (`auto`: the one that it fits).
+
+    A .ckpt has to pass the closed list of pickle instructions first. Raises InputError for what is no LoRA of the
+    base, or one with several ranks or alphas, which a bundle's has not.
+    """
+    is_pickle = path.suffix.lower() == ".ckpt"
+    names = [name for name, _ in read_ckpt(path)] if is_pickle else list(read_header(path).tensors)
+    keys = next((keys for start, keys in _KEYS.items() if names and names[0].startswith(start)), "diffsynth")
+    name, config, lora = formats.read(path, base, keys)
+    ranks = sorted({module.rank for module in lora.modules.values()})
+    alphas = sorted({module.alpha for module in lora.modules.values()})
+    if len(ranks) > 1:
+        raise InputError(f"{path.name} has layers of rank {ranks[0]} to {ranks[-1]}; a bundle's LoRA has one rank")
+    if keys == "kohya" and len(alphas) > 1:
+        raise InputError(f"{path.name} has alphas from {alphas[0]:g} to {alphas[-1]:g}; a bundle's LoRA has one")
+    own = {"kolors": None, "picturebook": PICTUREBOOK}
+    folder = own[name] if base == "auto" or base in own else Path(base)
+    return Found(name, folder, config, keys, ranks[0], alphas[0] if keys == "kohya" else None, lora)
+
+
+def scale(found: Found, panels: Sequence[Panel], notes: Notes) -> Scale:
+    """The LoRA's alpha, and the strength that the panels were rendered with, in a story's terms.
+
+    The contest's programs apply lora_alpha/rank and know no other alpha, so a file in DiffSynth's keys gets that
+    lora_alpha as its own, and strength 1. In diffusers' keys alpha / rank is part of the numbers already.
+    """
+    node, strength = (_told(panels, name) for name in ("node_alpha", "strength"))
+    if found.keys == "diffsynth":
+        if node is None:
+            because = "nobody says at which lora_alpha the panels were rendered; the contest's notebook has it"
+            notes.guess("train.alpha", CONTEST_ALPHA, because)
+        alpha = node if node else CONTEST_ALPHA
+        return Scale(found.rank, alpha, 0.0 if node == 0 else 1.0 if strength is None else strength, found.keys)
+    alpha = float(found.rank) if found.alpha is None else found.alpha
+    if node is not None:
+        return Scale(found.rank, alpha, node / alpha, found.keys)
+    if strength is None:
+        notes.guess("render.lora_strength", 1.0, "nobody says it")
+    return Scale(found.rank, alpha, 1.0 if strength is None else strength, found.keys)
+
+
+def _told(panels: Sequence[Panel], name: str) -> float | None:
+    """What most panels say; a story has one LoRA strength."""
+    said = Counter(value for panel in panels if (value := panel.first(name)[0]) is not None)
+    return said.most_common(1)[0][0] if said else None
+
+
+def write(found: Found, alpha: float, folder: Path) -> tuple[str, LoraSummary, list[Path]]:
+    """Write the LoRA with this alpha in kohya's, DiffSynth's and diffusers' keys; its name, summary and files."""
+    from kolors_submit.engine import lora_files
+
+    modules = {layer: replace(module, alpha=alpha) for layer, module in found.lora.modules.items()}
+    lora = replace(found.lora, modules=modules)
+    draft = folder / "lora.safetensors"
+    lora_files.write_safetensors(draft, lora_files.to_kohya(lora, found.config), lora.metadata)
+    name = lora_name(file_digest(draft))
+    kohya = draft.rename(folder / f"{name}.safetensors")
+    ckpt = lora_files.write_ckpt(folder / f"{name}.ckpt", lora)
+    diffusers = write_diffusers(kohya, ckpt, folder / f"{name}{layout.DIFFUSERS}")
+    return name, summarise(kohya), [kohya, ckpt, diffusers]
