@@ -68,6 +68,8 @@ def _settle(folder: Path, name: str, request: Request) -> tuple[Origin, Story, N
     panels = read_panels(folder, names, request.images, notes)
     path = folder / choose(names, panels, request.lora)
     lora = open_lora(path, request.base)
+    if request.base == "auto":
+        notes.guess("base", lora.base, "the LoRA's layers fit it; --base names another")
     used = scale(lora, panels, notes)
     pictures = [panel.picture for panel in panels]
     values = story_values(

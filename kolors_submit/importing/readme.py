@@ -23,7 +23,7 @@ _PLACE = re.compile(
 _LABELLED = re.compile(
     r"[\s>*\-+|_`【\[]*+(?P<label>[^:：=|*`【】\[\]]{1,24}?)[*_`]*+\s*+[:：=|】\]][*_`|】\]:：=\s]*+(?P<value>.*)"
 )
-_SETTINGS = {"steps", "guidance", "sampler", "strength", "size", "width", "height", "seed"}
+_SETTINGS = {"steps", "guidance", "sampler", "strength", "size", "width", "height"}
 _AMBIGUOUS = {"步数", "steps"}
 """A README's steps may be those of the training."""
 
@@ -158,7 +158,7 @@ def settings(text: str, where: str) -> Told:
     for line in _prose(text):
         match = _LABELLED.fullmatch(line)
         name = field_of(match["label"]) if match else None
-        if match is None or name not in _SETTINGS or match["label"].strip().lower() in _AMBIGUOUS or name == "seed":
+        if match is None or name not in _SETTINGS or match["label"].strip().lower() in _AMBIGUOUS:
             continue
         found = value_of(name, match["value"].split("|")[0])
         found.pop("remarks", None)

@@ -49,7 +49,8 @@ class Origin:
 def write(folder: Path, origin: Origin, story: Story, notes: Notes, device: str, report: Reporter) -> dict[str, Any]:
     """Write the bundle, its manifest last; returns import.json's value."""
     (folder / layout.MANIFEST).unlink(missing_ok=True)
-    base, on = _base(origin.lora.base, origin.lora.folder, notes)
+    base = _base(origin.lora)
+    on = {"name": origin.lora.base, "digest": base.digest if base else None}
     name, summary, outputs = loras.write(origin.lora, story.train.alpha, folder / layout.LORA)
     outputs += _pictures(folder, origin, story, file_digest(outputs[0]))
     outputs += workflows.write(folder / layout.COMFYUI, story, name, report)
@@ -71,14 +72,13 @@ def write(folder: Path, origin: Origin, story: Story, notes: Notes, device: str,
     return value
 
 
-def _base(name: str, folder: Path | None, notes: Notes) -> tuple[weights.Base | None, dict[str, str | None]]:
-    """The base as it is here, if it is, and as train.json names it; which one it is follows from the LoRA's layers."""
-    if name == KOLORS and folder is None:
+def _base(lora: loras.Found) -> weights.Base | None:
+    """The base that the LoRA fits, where its files are here."""
+    folder = lora.folder
+    if folder is None:
         known = weights.KNOWN[KOLORS]
         folder = known.folder if known.is_here() else None
-    base = weights.open_base(folder, name) if folder is not None else None
-    notes.guess("base", name, "the LoRA's layers fit it" + ("" if base else "; its files are not here to be named"))
-    return base, {"name": name, "digest": base.digest if base else None}
+    return weights.open_base(folder, lora.base) if folder is not None else None
 
 
 def _pictures(folder: Path, origin: Origin, story: Story, lora_digest: str) -> list[Path]:
