@@ -71,7 +71,7 @@ def open_lora(path: Path, base: str) -> Found:
     """
     is_pickle = path.suffix.lower() == ".ckpt"
     names = [name for name, _ in read_ckpt(path)] if is_pickle else list(read_header(path).tensors)
-    keys = next((keys for start, keys in _KEYS.items() if names and names[0].startswith(start)), "diffsynth")
+    keys = next((k for start, k in _KEYS.items() if any(name.startswith(start) for name in names)), "diffsynth")
     name, config, lora = formats.read(path, base, keys)
     ranks = sorted({module.rank for module in lora.modules.values()})
     alphas = sorted({module.alpha for module in lora.modules.values()})

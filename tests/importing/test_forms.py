@@ -338,7 +338,8 @@ def test_braces_stay_braces(entry):
 @pytest.mark.parametrize(
     ("label", "field"),
     [("**正向提示词**", "prompt"), ("反向提示词", "negative"), ("Negative prompt", "negative"), ("promts", "prompt"),
-     ("随机种子", "seed"), ("CFG Scale", "guidance"), ("采样步数", "steps"), ("图片编号", "number"), ("场景描述", "scene"),
+     ("随机种子", "seed"), ("CFG Scale", "guidance"), ("采样步数", "steps"), ("图片编号", "number"),
+     ("场景描述", "scene"),
      ("lora_alpha", "node_alpha"), ("分辨率", "size"), ("评分", None), ("一只猫", None)],
 )  # fmt: skip
 def test_labels(label, field):

@@ -1,0 +1,240 @@
+"""The whole import: where an entry comes from, which LoRA is meant, what the bundle says, the command line."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from safetensors.numpy import save
+
+from kolors_submit import cli
+from kolors_submit.bundle import layout
+from kolors_submit.bundle.check import check
+from kolors_submit.bundle.opened import open_values
+from kolors_submit.errors import InputError, OutsideError
+from kolors_submit.story import StoryError, load_story
+from tests.bundle.spoil import edit_json, rebuild, replace
+from tests.hub.conftest import hub  # noqa: F401 - a fixture
+from tests.hub.server import Stored
+from tests.importing.old import ALPHA, NODE_ALPHA, STORY, as_csv, rows
+
+HUBS = ("modelscope", "huggingface")
+
+
+@pytest.fixture
+def entry(old):
+    """A sound entry: a .ckpt, eight pictures, a table."""
+    return old.lora("diffsynth", "猫.ckpt").pictures("作品/{}.png").add("提示词.csv", as_csv(rows()))
+
+
+@pytest.fixture
+def bundle(entry):
+    """The sound entry, imported."""
+    return Path(entry.imported(noise="cpu-float32")["bundle"])
+
+
+def findings(bundle, level):
+    return [str(one) for one in check(bundle) if one.level == level]
+
+
+def zip_of(folder: Path, path: Path, encoding: str | None) -> Path:
+    """A zip file of a folder below a folder of its own; names in GBK are written as Chinese Windows does."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in sorted(folder.rglob("*.*")):
+            name = f"{folder.name}/{file.relative_to(folder).as_posix()}"
+            shown = name if encoding is None else name.encode(encoding).decode("cp437")
+            archive.writestr(zipfile.ZipInfo(shown), file.read_bytes())
+        archive.writestr("__MACOSX/._x.png", b"x")
+    if encoding is None:
+        return path
+    # cp437's own letters made zipfile say UTF-8; the archive is written again with the names' bytes as they are.
+    return _with_plain_names(path, encoding)
+
+
+def _with_plain_names(path: Path, encoding: str) -> Path:
+    class Plain(zipfile.ZipInfo):
+        def _encodeFilenameFlags(self):
+            return self.filename.encode("cp437"), 0
+
+    with zipfile.ZipFile(path) as source:
+        entries = [(info.filename, source.read(info)) for info in source.infolist()]
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in entries:
+            archive.writestr(Plain(name), data)
+    return path
+
+
+@pytest.mark.parametrize("encoding", [None, "gbk", "utf-8"])
+def test_a_zip_with_chinese_names(entry, tmp_path, encoding):
+    value = entry.imported(source=zip_of(entry.folder, tmp_path / "entry.zip", encoding), noise="cpu-float32")
+    assert value["files"]["images/02.png"]["from"] == "旧作品/作品/2.png"
+    assert value["source"] == "entry.zip"
+    assert load_story(Path(value["bundle"]) / "story.yaml").panels == STORY.panels
+
+
+@pytest.mark.parametrize("where", HUBS)
+def test_a_repository_on_a_hub(hub, entry, where):
+    files = {str(p.relative_to(entry.folder)): p.read_bytes() for p in entry.folder.rglob("*.*")}
+    hub.repositories["alice/Old-Cat"] = Stored(files | {"run_me.py": b"raise SystemExit", ".gitattributes": b"x"})
+    value = entry.imported(source=f"{where}:alice/Old-Cat")
+    assert value["source"] == f"{where}:alice/Old-Cat"
+    assert load_story(Path(value["bundle"]) / "story.yaml").panels == STORY.panels
+    fetched = entry.folder.parent / "out/entry"
+    assert {str(p.relative_to(fetched)) for p in fetched.rglob("*.*") if ".cache" not in p.parts} == files.keys()
+    before = hub.count("GET")
+    entry.imported(source=f"{where}:alice/Old-Cat")
+    assert hub.count("GET") - before <= 3, "what was fetched is fetched again"
+
+
+@pytest.mark.parametrize("where", HUBS)
+def test_a_repository_that_cannot_be_fetched(hub, entry, where):
+    with pytest.raises(InputError, match="has no alice/Nothing"):
+        entry.imported(source=f"{where}:alice/Nothing")
+    hub.repositories["alice/Hostile"] = Stored({"a/../../../outside.csv": b"x"})
+    with pytest.raises(InputError, match="cannot be fetched"):
+        entry.imported(source=f"{where}:alice/Hostile")
+    hub.repositories["alice/Changing"] = Stored({"提示词.csv": b"x" * 100, "a.csv": b"y"})
+    hub.corrupt = {"a.csv"}
+    with pytest.raises(OutsideError):
+        entry.imported(source=f"{where}:alice/Changing")
+    assert not (entry.folder.parent / "out/entry/a.csv").exists()
+
+
+def test_what_the_bundle_says_and_does_not_say(bundle):
+    opened, unreadable = open_values(bundle, [path.relative_to(bundle).as_posix() for path in bundle.rglob("*.*")])
+    assert unreadable == [] and opened.is_imported and opened.base == "tiny"
+    assert opened.train.keys() == {"format", "base", "modules"}
+    for name in (layout.DATA, layout.ENVIRONMENT, layout.PAGE):
+        assert name in opened.imported["absent"] and not (bundle / name).exists()
+    story = (bundle / "story.yaml").read_text("utf-8")
+    assert "epochs" not in story and "learning_rate" not in story and "threshold" not in story
+    assert opened.scores["predictor"]["name"] == "tiny's own predictor" and len(opened.scores["panels"]) == 8
+    assert str(bundle.parent.parent) not in (bundle / "import.json").read_text("utf-8")
+    guesses = [one for one in findings(bundle, "warn") if "values were guessed" in one]
+    assert len(guesses) == 1 and "4 values" in guesses[0]
+    card = (bundle / "README.md").read_text("utf-8")
+    assert "render.steps" in card and "导入的作品" in card and "学习率" not in card
+
+
+def test_a_bundle_is_not_let_off_by_an_import_file(bundle):
+    (bundle / "images/03.png").write_bytes((bundle / "images/04.png").read_bytes())
+    edit_json(bundle, "train.json", lambda value: value.update(base={"name": "tiny", "digest": "x"}))
+    replace(bundle, "story.yaml", "rank: 4", "rank: 8")
+    rebuild(bundle)
+    failures = "\n".join(findings(bundle, "fail"))
+    for said in ("images/04.png is the same picture", "on which base it trained", "rank is 4 to 4, the story says 8"):
+        assert said in failures
+    edit_json(bundle, "import.json", lambda value: value.update(format=2))
+    with pytest.raises(InputError, match="import.json is format 2"):
+        check(bundle)
+    (bundle / "import.json").unlink()
+    assert any("environment.json is missing" in one for one in findings(bundle, "fail"))
+
+
+def test_a_flipped_pixel_of_an_import_is_never_identical(old):
+    old.lora("kohya", "猫.safetensors").pictures(texts=("prompt",))
+    with Image.open(old.folder / "images/3.png") as picture:
+        pixel = picture.getpixel((9, 9))
+        picture.putpixel((9, 9), ((pixel[0] + 1) % 256, *pixel[1:]))
+        picture.save(old.folder / "images/3.png")
+    old.add("a.csv", as_csv(rows()))
+    again = old.reproduced(Path(old.imported()["bundle"]))
+    assert [panel["verdict"] for panel in again["panels"]].count("identical") == 7
+    assert again["panels"][2]["pixels"]["maximum"] == 1
+
+
+def test_several_loras(entry, tmp_path):
+    entry.lora("kohya", "other/猫.safetensors")
+    with pytest.raises(InputError, match=r"2 LoRA files: other/猫\.safetensors, 猫\.ckpt; name one with --lora"):
+        entry.imported()
+    with pytest.raises(InputError, match=r"no LoRA 'x\.ckpt'"):
+        entry.imported(lora="x.ckpt")
+    value = entry.imported(lora="猫.ckpt")
+    assert any(made["from"] == "猫.ckpt" for made in value["files"].values())
+    entry.contest_workflows()
+    value = entry.imported()
+    assert any(made["from"] == "猫.ckpt" for made in value["files"].values()), "the one that the workflows name"
+    story = load_story(Path(value["bundle"]) / "story.yaml")
+    assert (story.train.alpha, story.render.lora_strength) == (NODE_ALPHA, 1.0)
+
+
+def test_no_lora(old):
+    old.pictures("{}.png").add("a.csv", as_csv(rows()))
+    with pytest.raises(InputError, match="has no LoRA"):
+        old.imported()
+
+
+def test_the_contests_alpha_is_taken_where_nobody_says_one(entry):
+    value = entry.imported()
+    story = load_story(Path(value["bundle"]) / "story.yaml")
+    assert (story.train.rank, story.train.alpha, story.render.lora_strength) == (4, 2.0, 1.0)
+    assert {"train.alpha", "render.noise"} <= {one["field"] for one in value["guessed"]}
+    assert story.render.noise == "cuda-float16", "what both readers of DiffSynth's keys do"
+
+
+def test_what_a_lora_is_cannot_be_set(old):
+    old.lora("kohya", "猫.safetensors").pictures("{}.png").add("a.csv", as_csv(rows()))
+    for setting in (f"train.alpha={ALPHA * 2}", "train.rank=8"):
+        with pytest.raises(InputError, match="--set cannot change what it is"):
+            old.imported(settings=[setting])
+    with pytest.raises(StoryError, match=r"render\.sampler"):
+        old.imported(settings=["render.sampler=magic"])
+
+
+def test_jpegs_and_other_pictures(old):
+    old.lora("kohya", "猫.safetensors").pictures("作品/{}.jpg").add("提示词.csv", as_csv(rows()))
+    bundle = Path(old.imported()["bundle"])
+    assert findings(bundle, "fail") == []
+    with Image.open(bundle / "images/01.png") as made, Image.open(old.folder / "作品/1.jpg") as given:
+        assert made.format == "PNG" and np.array_equal(np.asarray(made), np.asarray(given.convert("RGB")))
+
+
+@pytest.mark.parametrize(
+    ("size", "said"), [((72, 64), "different sizes"), ((100, 100), "were scaled or cut"), ((32, 32), "were scaled")]
+)
+def test_pictures_that_no_story_draws(entry, size, said):
+    for number in range(1, 2 if size == (72, 64) else 9):
+        Image.effect_noise(size, 90).save(entry.folder / f"作品/{number}.png")
+    with pytest.raises(InputError, match=said):
+        entry.imported()
+
+
+def test_a_lora_of_kolors_whose_base_is_not_here(old):
+    from kolors_submit.bundle.lora import kohya_key
+
+    down, up = np.zeros((2, 640), np.float32) + 0.1, np.zeros((640, 2), np.float32) + 0.1
+    tensors = {}
+    for half, value in (("A", down), ("B", up)):
+        tensors[kohya_key(f"blocks.41.transformer_blocks.0.attn1.to_q.lora_{half}.default.weight")] = value
+    name = next(iter(tensors)).removesuffix(".lora_down.weight")
+    tensors[f"{name}.alpha"] = np.array(2.0, np.float32)
+    old.pictures("{}.png").add("a.csv", as_csv(rows())).add("猫.safetensors", save(tensors))
+    value = old.imported(base="auto")
+    bundle = Path(value["bundle"])
+    assert json.loads((bundle / "train.json").read_text())["base"] == {"name": "kolors", "digest": None}
+    assert "weights fetch" in value["absent"]["scores.json"] and not (bundle / "scores.json").exists()
+    assert findings(bundle, "fail") == []
+    assert any("have not been scored" in one for one in findings(bundle, "warn"))
+
+
+def test_the_entry_itself_is_no_place_for_the_bundle(entry):
+    with pytest.raises(InputError, match="choose another folder"):
+        entry.imported(out=entry.folder.parent)
+
+
+def test_the_command_line(entry, tmp_path, capsys):
+    words = ["import", str(entry.folder), "--base", str(entry.base), "--out", str(tmp_path / "out"), "--device", "cpu"]
+    assert cli.run([*words, "--noise", "cpu-float32", "--set", "panels.3.seed=7", "--json"]) == 0
+    heard = capsys.readouterr()
+    value = json.loads(heard.out)
+    assert value["verb"] == "import" and value["outputs"] == {"bundle": str(tmp_path / "out/bundle")}
+    fields = {one["field"] for one in value["metrics"]["guessed"]}
+    assert fields == {"train.alpha", "render.steps", "render.guidance_scale", "render.sampler"}
+    assert "render.steps" in heard.err and "no data.json" in heard.err
+    assert load_story(tmp_path / "out/bundle/story.yaml").panels[2].seed == 7
+    assert cli.run(["import", "nothing-there"]) == 2
+    assert cli.run([*words, "--images", "nowhere"]) == 2
