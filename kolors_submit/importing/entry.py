@@ -55,14 +55,14 @@ def import_entry(request: Request, report: Reporter) -> dict[str, Any]:
         raise InputError(f"--out {out} is where the entry lies; choose another folder")
     run = Run(out)
     with run.hold("import"), open_entry(source, out / "entry", report) as folder:
-        origin, story, notes = settle(folder, name, request)
+        origin, story, notes = read_entry(folder, name, request)
         origin = replace(origin, name=request.source if isinstance(source, HubSource) else source.name)
         value = write(run.bundle, origin, story, notes, request.device, report)
     _say(value, run.bundle, report)
     return value | {"bundle": str(run.bundle)}
 
 
-def settle(folder: Path, name: str, request: Request) -> tuple[Origin, Story, Notes]:
+def read_entry(folder: Path, name: str, request: Request) -> tuple[Origin, Story, Notes]:
     """The entry's parts, the story that they tell, and what had to be guessed for it; raises as `import_entry` does."""
     names, notes = names_in(folder), Notes()
     panels = read_panels(folder, names, request.images, notes)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kolors_submit.importing.labels import field_of, ordinal, value_of
-from kolors_submit.importing.tables import MAX_ROWS, picture_in
+from kolors_submit.importing.tables import MAX_ROWS, picture_in, shown
 from kolors_submit.importing.told import Told, words
 
 # Every repetition is bounded or possessive: these search a stranger's text.
@@ -44,7 +44,7 @@ def title_of(text: str) -> str | None:
     """The first heading of a README."""
     for line in text.split("\n"):
         if line.startswith("# "):
-            return words(re.sub(r"[*`\\]", "", line[2:])[:200], "the README's title")
+            return words(shown(line[2:]).replace("*", "").replace("`", "")[:200], "the README's title")
     return None
 
 

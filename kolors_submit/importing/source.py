@@ -12,7 +12,7 @@ from kolors_submit import hub as hubs
 from kolors_submit.bundle import archive, layout, manifest
 from kolors_submit.data.pictures import SUFFIXES as PICTURES
 from kolors_submit.errors import InputError, OutsideError
-from kolors_submit.files import file_digest, free_bytes, write_error
+from kolors_submit.files import file_digest, free_bytes, keep_only, write_error
 from kolors_submit.report import Reporter
 from kolors_submit.reproduce.source import BAR, SPARE, HubSource
 
@@ -111,6 +111,7 @@ def _fetch(source: HubSource, folder: Path, report: Reporter) -> None:
         if not _is_here(path, one):
             path.unlink(missing_ok=True)
             raise OutsideError(f"{one.path} of {source.name} is not what the hub lists; it changed, run again")
+    keep_only(folder, [folder / one.path for one in wanted])
 
 
 def _refuse_unsound(wanted: Sequence[hubs.Listed], source: HubSource) -> None:

@@ -65,11 +65,11 @@ def picture_in(text: str) -> str | None:
 
 def _cells(line: str) -> list[str]:
     """The cells of a line of a Markdown table, without the marks around it."""
-    return [_unescaped(cell) for cell in _CELL.split(line.strip().removeprefix("|").removesuffix("|"))]
+    return [shown(cell) for cell in _CELL.split(line.strip().removeprefix("|").removesuffix("|"))]
 
 
-def _unescaped(cell: str) -> str:
-    """The words that a Markdown cell shows."""
+def shown(cell: str) -> str:
+    """The words that a piece of Markdown shows in one line."""
     text = re.sub(r"<br\s*/?>", " ", cell.strip(), flags=re.IGNORECASE)
     return html.unescape(re.sub(r"\\([\\`*_{}\[\]()|~$#+\-.!])", r"\1", text)).strip()
 

@@ -16,6 +16,9 @@ from PIL.PngImagePlugin import PngInfo
 from kolors_submit.engine import lora_files
 from kolors_submit.export import comfyui, graph
 from kolors_submit.importing import Request, import_entry
+from kolors_submit.importing.entry import read_entry
+from kolors_submit.importing.settle import Notes
+from kolors_submit.importing.writing import Origin
 from kolors_submit.render import render
 from kolors_submit.report import quiet
 from kolors_submit.reproduce import Request as Again
@@ -110,6 +113,10 @@ class Old:
         """Import it; import.json's value and the bundle's folder."""
         chosen = {"base": str(self.base), "out": self.folder.parent / "out", "device": "cpu", **options}
         return import_entry(Request(str(chosen.pop("source", self.folder)), **chosen), quiet())
+
+    def read(self, **options: Any) -> tuple[Origin, Story, Notes]:
+        """Read it without writing a bundle."""
+        return read_entry(self.folder, "read", Request("read", base=str(self.base), **options))
 
     def reproduced(self, bundle: Path) -> dict[str, Any]:
         """Reproduce a bundle on the tiny base."""
