@@ -81,7 +81,7 @@ submission data train render score bundle:
 	@$(SUBMIT) $@ "$(STORY)" $(PLACE)
 	$(if $(and $(PUSH),$(filter submission,$@)),@$(SUBMIT) publish --story "$(STORY)" $(PLACE) $(filter-out 1,$(PUSH)))
 
-.PHONY: check publish reproduce import compare export story weights doctor
+.PHONY: check publish reproduce import compare export write story weights doctor
 check: $(STAMP) ## hold the story's bundle to every rule
 	@$(SUBMIT) check --story "$(STORY)" $(PLACE)
 publish: $(STAMP) ## send the story's bundle to its hub: make publish ARGS='--repo owner/Name'
@@ -96,6 +96,8 @@ compare: $(STAMP) ## lay runs side by side: make compare ARGS='runs/a/kolors run
 	@$(SUBMIT) compare $(ARGS)
 export: $(STAMP) ## write a LoRA in another program's keys: make export ARGS='lora.safetensors --to diffusers'
 	@$(SUBMIT) export $(ARGS)
+write: $(STAMP) ## have a chat model write a story: make write ARGS='"一个…的故事" --style 水墨 --out stories/new.yaml'
+	@$(SUBMIT) write $(ARGS)
 story: $(STAMP) ## check the story file
 	@$(SUBMIT) story check "$(STORY)" $(ARGS)
 weights: $(STAMP) ## list known weights; ARGS='fetch kolors' or ARGS=verify

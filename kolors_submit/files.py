@@ -84,6 +84,32 @@ def write_text(path: Path, text: str) -> Path:
     return write_bytes(path, text.encode("utf-8"))
 
 
+def write_new(path: Path, text: str) -> bool:
+    """Write a UTF-8 file whole where there is none; returns False, and touches nothing, where there is one.
+
+    Raises OutsideError where the disk is full or the folder cannot be written.
+    """
+    partial = path.with_name(f".{path.name}{PARTIAL}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(partial, text.encode("utf-8"))
+    except OSError as error:
+        raise write_error(path, error) from error
+    try:
+        os.link(partial, path)  # unlike a rename it fails where the name is taken, even since a moment ago
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS):
+            raise write_error(path, error) from error
+        if path.exists():  # a file system without hard links
+            return False
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return True
+
+
 def write_json(path: Path, value: Any) -> Path:
     """Write a JSON file for people, whole or not at all."""
     return write_text(path, pretty_json(value))

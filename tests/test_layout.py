@@ -17,10 +17,10 @@ HELP_SECONDS = 0.3
 # From the top of the design's order to the bottom; a module imports from its own layer only what `BESIDE` allows.
 LAYERS = (
     ("cli", "__main__"),
-    ("submission", "publish", "reproduce", "importing", "explore", "compare", "doctor"),
+    ("submission", "publish", "reproduce", "importing", "explore", "compare", "doctor", "write"),
     ("data", "train", "render", "score", "bundle"),
     ("engine", "metrics", "hub", "export", "picturebook", "picture", "sheet", "fonts", "lock", "environment"),
-    ("weights",),
+    ("weights", "endpoint"),
     ("story", "run", "report", "device", "meter"),
     ("files", "text"),
     ("errors",),

@@ -11,7 +11,7 @@ from kolors_submit.bundle import layout
 from kolors_submit.bundle.contents import PromptRow, prompt_rows
 from kolors_submit.bundle.lora import LoraSummary
 from kolors_submit.export.comfyui import NODE_ALPHA_LIMIT
-from kolors_submit.story import Story
+from kolors_submit.story import Captioner, Story
 
 KOLORS = "kolors"
 """The name of the base that the contest accepts; on any other an entry is a demonstration."""
@@ -138,6 +138,7 @@ class Entry:
     @property
     def trigger_words(self) -> list[str]:
         """Words that all captions or all prompts share: the fixed part of the caption, and the style."""
-        fixed = re.sub(r"\{[^{}]*\}", "", self.story.dataset.captions or "")
+        captions = self.story.dataset.captions or ""
+        fixed = captions.trigger if isinstance(captions, Captioner) else re.sub(r"\{[^{}]*\}", "", captions)
         words = [text.strip(" ,，、;；.。") for text in (fixed, self.story.style.prefix, self.story.style.suffix)]
         return list(dict.fromkeys(filter(None, words)))

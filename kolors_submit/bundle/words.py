@@ -119,6 +119,7 @@ STEPS = {
         "document_deduplicator": "去除相同文件",
         "image_deduplicator": "去除近似图片",
         "image_aesthetics_filter": "美学评分",
+        "captions": "有描述文字",
     },
     "en": {
         "source": "source",
@@ -128,6 +129,7 @@ STEPS = {
         "document_deduplicator": "identical files out",
         "image_deduplicator": "look-alikes out",
         "image_aesthetics_filter": "aesthetics",
+        "captions": "captioned",
     },
 }
 """Steps of the data's report, by Data-Juicer's names."""

@@ -32,6 +32,7 @@ VERBS = (
     "import",
     "compare",
     "export",
+    "write",
     "story",
     "weights",
     "doctor",

@@ -21,8 +21,9 @@ def command() -> None:
 @said
 @click.pass_obj
 def fetch(answer: Answer, /, names: tuple[str, ...], hub: str, yes: bool, quiet: bool) -> None:
-    """Download what is not here yet (all, or the named ones); a download that was cut goes on."""
+    """Download what is not here yet (what Kolors needs, or the named ones); a download that was cut goes on."""
     from kolors_submit import weights
+    from kolors_submit.weights.known import FOR_TRAINING
 
     unknown = [name for name in names if name not in weights.KNOWN]
     if unknown:
@@ -30,7 +31,7 @@ def fetch(answer: Answer, /, names: tuple[str, ...], hub: str, yes: bool, quiet:
     report, ask = reporter(quiet), None if yes else asker()
     if ask is None and not yes and not names:
         raise InputError("nobody is at the terminal to be asked; add --yes, or name what to fetch")
-    for name in names or tuple(weights.KNOWN):
+    for name in names or FOR_TRAINING:
         here = weights.KNOWN[name].is_here()
         answer.outputs[name] = weights.fetch(weights.KNOWN[name], report, hub, ask)
         if here:

@@ -9,9 +9,12 @@ from typing import Any, Literal
 from kolors_submit.data.filtering import Step
 from kolors_submit.data.recipe import operators
 from kolors_submit.report import Reporter
-from kolors_submit.story import Filters
+from kolors_submit.story import Captioner, Dataset
 
 FORMAT = 1
+CAPTIONER = "captioner"
+"""What a fate names where no caption could be made."""
+
 SHOWN = 40
 """Rows of a table on a terminal; report.json has all."""
 
@@ -63,8 +66,9 @@ def _value(step: Step, one: int, first: dict[Any, str], name: str) -> str | floa
     return f"{'same file as' if step.operator == 'document_deduplicator' else 'looks like'} {same}"
 
 
-def report(filters: Filters, fates: Sequence[Fate], steps: Sequence[Step]) -> dict[str, Any]:
+def report(dataset: Dataset, fates: Sequence[Fate], steps: Sequence[Step]) -> dict[str, Any]:
     """report.json: pictures left after each step, and what became of each of them."""
+    filters = dataset.filters
     readable = len(steps[0].entered) if steps else sum(fate.by not in ("caption", "picture") for fate in fates)
     rows: list[dict[str, Any]] = [
         {"step": "source", "left": len(fates)},
@@ -82,7 +86,22 @@ def report(filters: Filters, fates: Sequence[Fate], steps: Sequence[Step]) -> di
                 "settings": settings[step.operator],
             }
         )
+    if isinstance(dataset.captions, Captioner):
+        rows.append(_captions_row(dataset.captions, fates))
     return {"format": FORMAT, "counts": counts(fates), "steps": rows, "pictures": [_row(fate) for fate in fates]}
+
+
+def _captions_row(captioner: Captioner, fates: Sequence[Fate]) -> dict[str, Any]:
+    """The step after all filters, in which each picture gets its caption."""
+    kept, failed = counts(fates)["kept"], sum(fate.by == CAPTIONER for fate in fates)
+    return {
+        "step": "captions",
+        "left": kept,
+        "entered": kept + failed,
+        "dropped": 0,
+        "failed": failed,
+        "settings": captioner.model_dump(mode="json"),
+    }
 
 
 def counts(fates: Sequence[Fate]) -> dict[str, int]:

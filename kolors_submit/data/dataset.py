@@ -19,18 +19,21 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from kolors_submit.data import account, crop, sources
+from kolors_submit.data.captioning import add_captions, caption_file, own_text, sidecars
 from kolors_submit.data.captions import BadCaption, caption
 from kolors_submit.data.filtering import Candidate, run_filters
+from kolors_submit.data.inputs import find_filter_predictor, stage_inputs, with_written
 from kolors_submit.data.pictures import BadPicture, decode, is_plain
-from kolors_submit.data.recipe import recipe_yaml
+from kolors_submit.data.recipe import operators, recipe_yaml
 from kolors_submit.errors import InputError
 from kolors_submit.files import atomic_path, file_digest, keep_only, write_json, write_text
 from kolors_submit.run import Job
+from kolors_submit.story import Captioner
 
 NAME, FORMAT = "data", 1
 MAX_THREADS = 8
@@ -72,13 +75,8 @@ def prepare(job: Job) -> bool:
     Raises InputError where the source cannot be used or no picture is left, OutsideError where a hub or Data-Juicer
     fails or the disk is full.
     """
-    predictor = _predictor(job)
-    inputs = {
-        "settings": job.story.dataset.model_dump(mode="json"),
-        "source": sources.fingerprint(job.story.dataset),
-        "language": job.story.language if job.story.dataset.source.startswith("picturebook:") else None,
-        "predictor": predictor[1] if predictor else None,
-    }
+    predictor = find_filter_predictor(job)
+    inputs = stage_inputs(job, predictor[1] if predictor else None)
     stage = job.run.stage(NAME, FORMAT)
     if stage.is_done(inputs):
         job.report.stage(NAME, "nothing to do", done=True)
@@ -89,9 +87,9 @@ def prepare(job: Job) -> bool:
     stage.forget()
     work = job.run.cache / NAME
     shutil.rmtree(work, ignore_errors=True)
-    outputs = _prepare(job, work, predictor[0] if predictor else None)
+    outputs, written = _prepare(job, work, predictor[0] if predictor else None)
     shutil.rmtree(work, ignore_errors=True)
-    stage.finish(inputs, outputs, time.monotonic() - started)
+    stage.finish(with_written(inputs, job, written), outputs, time.monotonic() - started)
     return True
 
 
@@ -111,19 +109,8 @@ def _picture(folder: Path, row: Mapping[str, str]) -> Picture:
     return Picture(path, file_digest(path), row["text"], **{name: int(row[name]) for name in _COLUMNS})
 
 
-def _predictor(job: Job) -> tuple[Path, str] | None:
-    """Folder and digest of the predictor that the aesthetics filter asks, where the story has that filter."""
-    if job.story.dataset.filters.aesthetics is None:
-        return None
-    from kolors_submit.metrics.predictor import predictor_digest
-    from kolors_submit.weights import find_predictor
-
-    folder = find_predictor(job.base)[1]
-    return folder, predictor_digest(folder)
-
-
-def _prepare(job: Job, work: Path, predictor: Path | None) -> list[Path]:
-    """All of the stage's work; the paths of its outputs."""
+def _prepare(job: Job, work: Path, predictor: Path | None) -> tuple[list[Path], list[Path]]:
+    """All of the stage's work; the paths of its outputs, and those of the caption files that it wrote."""
     settings = job.story.dataset
     found = sources.samples(settings, job.story.language)
     fates = {number: account.Fate(number, sample.name) for number, sample in enumerate(found, 1)}
@@ -134,15 +121,23 @@ def _prepare(job: Job, work: Path, predictor: Path | None) -> list[Path]:
     steps = run_filters(settings.filters, candidates, work, predictor, job.device)
     account.settle(fates, steps)
     kept = [originals[number] for number, fate in fates.items() if fate.result == "kept"]
+    written: list[Path] = []
+    if isinstance(settings.captions, Captioner):
+        captioned, written = add_captions(job, [original.candidate for original in kept], fates, work)
+        kept = [
+            replace(original, candidate=captioned[number])
+            for original in kept
+            if (number := original.candidate.id) in captioned
+        ]
     entries = list(_resize_all(job, kept, fates))
-    made = account.report(settings.filters, list(fates.values()), steps)
+    made = account.report(settings, list(fates.values()), steps)
     account.show(job.report, made)
     outputs = [
-        write_text(job.run.data / "recipe.yaml", recipe_yaml(settings.filters)),
+        write_text(job.run.data / "recipe.yaml", recipe_yaml(operators(settings.filters))),
         write_json(job.run.data / "report.json", made),
     ]
     if not kept:
-        keep_only(job.run.data, outputs)
+        keep_only(job.run.data, [*outputs, *sidecars(job.run)])
         what = f"dataset.source {sources.shown(settings.source)}"
         raise InputError(
             f"no picture of {what} is left; loosen dataset.filters or mend the pictures:\n{account.summary(made)}"
@@ -152,8 +147,8 @@ def _prepare(job: Job, work: Path, predictor: Path | None) -> list[Path]:
         write_json(job.run.data / "data.json", {"format": FORMAT, "pictures": entries}),
         *(job.run.data / entry["file"] for entry in entries),
     ]
-    keep_only(job.run.data, outputs)
-    return outputs
+    keep_only(job.run.data, [*outputs, *sidecars(job.run)])
+    return outputs, written
 
 
 def _read_all(
@@ -163,7 +158,7 @@ def _read_all(
 
     def read(number: int) -> _Original | None:
         try:
-            return _read(number, found[number - 1], job.story.dataset.captions, work / "pictures")
+            return _read(number, found[number - 1], job, work / "pictures")
         except BadPicture as error:
             fates[number].end("failed", "picture", str(error))
         except BadCaption as error:
@@ -177,21 +172,25 @@ def _read_all(
                 yield original
 
 
-def _read(number: int, sample: sources.Sample, template: str | None, folder: Path) -> _Original:
+def _read(number: int, sample: sources.Sample, job: Job, folder: Path) -> _Original:
     """One picture checked, and written for Data-Juicer to read; raises BadPicture or BadCaption."""
     if sample.problem is not None:
         raise BadPicture(sample.problem)
-    text = caption(template, sample.columns)
+    captions = job.story.dataset.captions
+    text = "" if isinstance(captions, Captioner) else caption(captions, sample.columns)
     data = sample.read()
     image = decode(data)
+    sha256 = hashlib.sha256(data).hexdigest()
+    sidecar = caption_file(sample, sha256, job.run)
+    if isinstance(captions, Captioner):
+        text = own_text(sample, sidecar, job.run)
     path = folder / f"{number:06d}"
     with atomic_path(path) as partial:
         if is_plain(data):
             partial.write_bytes(data)
         else:
             image.save(partial, "PNG", compress_level=1)
-    original = Candidate(number, sample.name, text, path, hashlib.sha256(data).hexdigest())
-    return _Original(original, image.width, image.height)
+    return _Original(Candidate(number, sample.name, text, path, sha256, sidecar), image.width, image.height)
 
 
 def _resize_all(job: Job, kept: Sequence[_Original], fates: Mapping[int, account.Fate]) -> Iterator[dict[str, Any]]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kolors_submit.data.recipe import INPUT, PREDICTOR, operators, recipe_yaml
+from kolors_submit.data.recipe import INPUT, PREDICTOR, Operator, operators, recipe_yaml
 from kolors_submit.errors import OutsideError
 from kolors_submit.files import canonical_json, read_json, write_text
 from kolors_submit.story import Filters
@@ -40,13 +40,17 @@ _SWITCHES = (
 
 @dataclass(frozen=True)
 class Candidate:
-    """A picture that Data-Juicer is asked about: its number in the source, and its file in the working folder."""
+    """A picture that Data-Juicer is asked about: its number in the source, and its file in the working folder.
+
+    `sidecar` is the file that keeps its caption where a captioner writes one.
+    """
 
     id: int
     name: str
     text: str
     file: Path
     sha256: str
+    sidecar: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -72,16 +76,24 @@ def run_filters(
     write_inputs(filters, candidates, folder, predictor)
     if not operators(filters) or not candidates:
         return []
-    _start(folder, len(candidates), device)
-    steps = _steps(read_json(folder / "result.json"), candidates, filters)
+    steps = _steps(start(folder, SECONDS_PER_PICTURE * len(candidates), device), candidates, filters)
     if steps is None:
-        raise _crash(folder, "gave an answer that does not account for every picture")
+        raise crash(folder, "gave an answer that does not account for every picture")
     return steps
 
 
 def write_inputs(filters: Filters, candidates: Sequence[Candidate], folder: Path, predictor: Path | None) -> None:
     """recipe.yaml, pictures.jsonl and the predictor's link: all that `dj-process` needs in the working folder."""
-    write_text(folder / "recipe.yaml", recipe_yaml(filters))
+    write_recipe(operators(filters), candidates, folder)
+    link = folder / PREDICTOR
+    link.unlink(missing_ok=True)
+    if filters.aesthetics is not None and predictor is not None:
+        link.symlink_to(predictor.resolve(), target_is_directory=True)
+
+
+def write_recipe(process: Sequence[Operator], candidates: Sequence[Candidate], folder: Path) -> None:
+    """recipe.yaml and pictures.jsonl in the working folder, below which the pictures are."""
+    write_text(folder / "recipe.yaml", recipe_yaml(process))
     rows = [
         {
             "id": one.id,
@@ -93,10 +105,6 @@ def write_inputs(filters: Filters, candidates: Sequence[Candidate], folder: Path
         for one in candidates
     ]
     write_text(folder / INPUT, "".join(canonical_json(row) + "\n" for row in rows))
-    link = folder / PREDICTOR
-    link.unlink(missing_ok=True)
-    if filters.aesthetics is not None and predictor is not None:
-        link.symlink_to(predictor.resolve(), target_is_directory=True)
 
 
 def environment(folder: Path, device: str) -> dict[str, str]:
@@ -109,8 +117,11 @@ def environment(folder: Path, device: str) -> dict[str, str]:
     return kept | places | dict.fromkeys(_SWITCHES, "1") | others
 
 
-def _start(folder: Path, count: int, device: str) -> None:
-    """Run juicer.py to its end; raises OutsideError where it does not end well."""
+def start(folder: Path, seconds: float, device: str) -> Any:
+    """Run juicer.py on the folder's recipe to its end and return its answer, a JSON value.
+
+    Raises OutsideError where it does not end well, or not within `seconds` after its start-up.
+    """
     folder = folder.resolve()
     for name in ("home", "temp"):
         (folder / name).mkdir(exist_ok=True)
@@ -126,17 +137,19 @@ def _start(folder: Path, count: int, device: str) -> None:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                timeout=STARTUP_SECONDS + SECONDS_PER_PICTURE * count,
+                timeout=STARTUP_SECONDS + seconds,
                 check=False,
             ).returncode
         except subprocess.TimeoutExpired as error:
-            raise _crash(folder, f"did not end within {int(error.timeout)} s") from error
+            raise crash(folder, f"did not end within {int(error.timeout)} s") from error
     if status != 0:
         why = f"was ended by signal {-status} (out of memory?)" if status < 0 else f"ended with status {status}"
-        raise _crash(folder, why)
+        raise crash(folder, why)
+    return read_json(folder / "result.json")
 
 
-def _crash(folder: Path, why: str) -> OutsideError:
+def crash(folder: Path, why: str) -> OutsideError:
+    """Data-Juicer's failure, with the end of its log."""
     log = folder / LOG
     lines = log.read_text("utf-8", "replace").splitlines() if log.is_file() else []
     tail = "\n".join(f"    {line[:300]}" for line in lines[-TAIL_LINES:])

@@ -88,13 +88,13 @@ def _sample(folder: Path, name: str, path: Path, row: dict[str, str]) -> Sample:
     sidecar = path.with_suffix(".txt")
     if problem is None and (sidecar.is_file() or sidecar.is_symlink()):
         try:
-            columns["text"] = _read_sidecar(sidecar, folder)
+            columns["text"] = read_sidecar(sidecar, folder)
         except ValueError as error:
             problem = str(error)
-    return Sample(shown(name), columns, lambda: _read_picture(path), problem)
+    return Sample(shown(name), columns, lambda: _read_picture(path), problem, sidecar)
 
 
-def _read_sidecar(path: Path, folder: Path) -> str:
+def read_sidecar(path: Path, folder: Path) -> str:
     """The text of a caption file; raises ValueError that says what is wrong with it."""
     if not _is_inside(path, folder):
         raise ValueError("has a caption file that is a link out of the folder")

@@ -41,7 +41,7 @@ def main(parent: int, cores: int) -> None:
         entered = list(dataset["id"]) if len(dataset) else []
         values: dict[int, Any] = {}
         if entered:
-            (operator,) = load_ops([{name: settings | running}])
+            (operator,) = load_ops([{name: running | settings}])
             values, dataset = _apply(operator, dataset)
             if not values:  # every picture was decoded before: the operator itself is broken, its model for one
                 sys.exit(f"{name} could not read a single picture")
@@ -52,9 +52,11 @@ def main(parent: int, cores: int) -> None:
 
 def _apply(operator: Any, dataset: Any) -> tuple[dict[int, Any], Any]:
     """The operator's value for each row that it could read (id -> value), and the rows that it keeps."""
-    from data_juicer.ops import Filter
+    from data_juicer.ops import Filter, Mapper
     from data_juicer.utils.constant import Fields, HashKeys
 
+    if isinstance(operator, Mapper):
+        return _captions(operator, dataset)
     valued = operator.run(dataset, reduce=False)
     if not len(valued):
         return {}, valued
@@ -68,6 +70,19 @@ def _apply(operator: Any, dataset: Any) -> tuple[dict[int, Any], Any]:
     hashes = dict(zip(ids, valued[column], strict=True))
     kept, _ = operator.process(valued)
     return hashes, kept.remove_columns(column)
+
+
+def _captions(operator: Any, dataset: Any) -> tuple[dict[int, Any], Any]:
+    """The caption of each row (id -> text): the operator writes it behind the mark of a picture."""
+    import torch
+    from data_juicer.utils.mm_utils import remove_special_tokens
+
+    torch.manual_seed(0)  # the operator samples its words
+    captioned = operator.run(dataset)
+    if not len(captioned):
+        return {}, captioned
+    texts = [remove_special_tokens(text).strip() for text in captioned["text"]]
+    return dict(zip(captioned["id"], texts, strict=True)), captioned
 
 
 def _die_with(parent: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import yaml
@@ -49,7 +50,20 @@ def operators(filters: Filters) -> list[Operator]:
     return chosen
 
 
-def recipe(filters: Filters) -> dict[str, Any]:
+def captioning(model: str) -> Operator:
+    """Data-Juicer's operator that has a model (its folder's path) describe each picture; one caption a picture."""
+    return {
+        "image_captioning_mapper": {
+            "hf_img2seq": model,
+            "caption_num": 1,
+            "keep_original_sample": False,
+            "batch_size": 1,
+            "num_proc": 1,  # each process would hold the model
+        }
+    }
+
+
+def recipe(process: Sequence[Operator]) -> dict[str, Any]:
     """The whole recipe, with paths relative to the folder it is run in."""
     return {
         "project_name": "kolors-submit",
@@ -65,10 +79,10 @@ def recipe(filters: Filters) -> dict[str, Any]:
         "image_key": "images",
         "keep_stats_in_res_ds": True,
         "open_tracer": False,
-        "process": operators(filters),
+        "process": list(process),
     }
 
 
-def recipe_yaml(filters: Filters) -> str:
+def recipe_yaml(process: Sequence[Operator]) -> str:
     """recipe.yaml as text."""
-    return _HEADER + yaml.safe_dump(recipe(filters), sort_keys=False, allow_unicode=True)
+    return _HEADER + yaml.safe_dump(recipe(process), sort_keys=False, allow_unicode=True)

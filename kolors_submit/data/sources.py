@@ -11,6 +11,7 @@ import io
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from kolors_submit.errors import InputError
@@ -24,12 +25,16 @@ Language = Literal["zh", "en"]
 
 @dataclass(frozen=True)
 class Sample:
-    """One picture of a source, not yet read. `problem` says why it cannot be used, where that is known already."""
+    """One picture of a source, not yet read. `problem` says why it cannot be used, where that is known already.
+
+    `sidecar` is the caption file of a picture in a folder, whether it is there or not.
+    """
 
     name: str
     columns: Mapping[str, str] = field(default_factory=dict)
     read: Callable[[], bytes] = bytes
     problem: str | None = None
+    sidecar: Path | None = None
 
 
 def samples(settings: Dataset, language: Language) -> list[Sample]:

@@ -1,5 +1,6 @@
 """The story file: what it may say (`model`), how it is read (`load`), how prompts are put together (`prompts`)."""
 
+from kolors_submit.story.captioners import Captioner, JuicerCaptions, TaggerCaptions, VisionCaptions
 from kolors_submit.story.document import Document, Problem, StoryError, read_document
 from kolors_submit.story.load import load_story, resolve, validate
 from kolors_submit.story.model import (
@@ -17,10 +18,12 @@ from kolors_submit.story.prompts import MAX_TOKENS, Prompt, UnknownName, panel_p
 
 __all__ = [
     "MAX_TOKENS",
+    "Captioner",
     "Dataset",
     "Document",
     "Filters",
     "Gate",
+    "JuicerCaptions",
     "Panel",
     "Problem",
     "Prompt",
@@ -29,8 +32,10 @@ __all__ = [
     "StoryError",
     "Style",
     "Submission",
+    "TaggerCaptions",
     "Train",
     "UnknownName",
+    "VisionCaptions",
     "load_story",
     "panel_prompt",
     "read_document",

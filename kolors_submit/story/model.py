@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
+
+from kolors_submit.story.captioners import CAPTIONERS, Captions
+from kolors_submit.story.part import Part, Text
 
 SCHEMA = 1
 """The format number of the story files that this program writes and reads."""
@@ -16,16 +19,9 @@ SCHEMA = 1
 PANELS = 8
 """The contest asks for at least this many pictures."""
 
-Text = Annotated[str, Field(max_length=10_000)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_\u4e00-\u9fff][\w\u4e00-\u9fff-]{0,63}$")]
 Seed = Annotated[int, Field(ge=0, le=2**53 - 1)]  # browsers round larger ones
 Side = Annotated[int, Field(ge=64, le=2048, multiple_of=8)]
-
-
-class Part(BaseModel):
-    """What all parts of a story share: unknown keys are refused, and a loaded part does not change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
 
 
 class Style(Part):
@@ -75,10 +71,11 @@ class Dataset(Part):
     revision: str | None = Field(None, max_length=200, description="Branch, tag or commit of a hub dataset.")
     subset: str | None = Field(None, max_length=200, description="Subset (configuration) of a hub dataset.")
     split: str = Field("train", max_length=200)
-    captions: Text | None = Field(
+    captions: Captions | None = Field(
         None,
-        description="A caption for every picture; {column} stands for a column of the source. "
-        "Without it the source's own captions are used.",
+        description="A caption for every picture; {column} stands for a column of the source. Without it the source's "
+        "own captions are used. wd14, vlm or data-juicer, or such a captioner with settings (by: wd14, …), writes a "
+        ".txt for each picture that has none.",
     )
     limit: int | None = Field(None, ge=1, description="Take at most this many pictures, in the source's order.")
     resize: Literal["attention", "center", "bucket"] = Field(
@@ -86,6 +83,11 @@ class Dataset(Part):
     )
     size: Side = Field(1024, description="Side of the prepared square, or of the bucket of the same area, in pixels.")
     filters: Filters = Filters()
+
+    @field_validator("captions", mode="before")
+    @classmethod
+    def _captioner_by_name(cls, value: Any) -> Any:
+        return {"by": value} if value in CAPTIONERS else value
 
     @field_validator("source")
     @classmethod
@@ -176,8 +178,8 @@ class BaseOverrides(Part):
     """What differs on one base: `dataset` replaces that part whole, `train` and `render` key by key."""
 
     dataset: Dataset | None = None
-    train: dict[str, Any] = {}
-    render: dict[str, Any] = {}
+    train: dict[str, Any] = Field({})
+    render: dict[str, Any] = Field({})
 
     @model_validator(mode="after")
     def _overrides_are_settings(self) -> BaseOverrides:

@@ -11,7 +11,7 @@ Nothing here imports torch, so that a finished run says so at once.
 
 from kolors_submit.weights.base import PARTS, PICTUREBOOK, Base, choose_files, count_parameters, open_base
 from kolors_submit.weights.download import fetch
-from kolors_submit.weights.find import find_base, find_predictor
+from kolors_submit.weights.find import find_base, find_predictor, find_weights
 from kolors_submit.weights.known import KNOWN, OFFICIAL_PREDICTOR, SAFE_VAE, Weights, weights_folder
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "fetch",
     "find_base",
     "find_predictor",
+    "find_weights",
     "open_base",
     "weights_folder",
 ]

@@ -1,11 +1,12 @@
 """Download known weights: ModelScope first, Hugging Face else; resumed where it was cut, every file checked.
 
-Neither hub's revision is known beforehand, so the first fetch pins it: what the listing said is recorded beside the
+Where the hub's revision is not known beforehand, the first fetch pins it: what the listing said is recorded beside the
 weights (revision and each file's SHA-256), and a later fetch that finds another file under a recorded name stops.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -65,7 +66,8 @@ def _listing(weights: Weights, report: Reporter, wanted: str) -> tuple[Hub, list
     for name in names:
         hub = HUBS[name]
         try:
-            remotes = {remote.path: remote for remote in hub.list_files(getattr(weights, name))}
+            listed = hub.list_files(getattr(weights, name), weights.revisions.get(name))
+            remotes = {remote.path: _pinned(remote, weights) for remote in listed}
         except OutsideError as error:
             failures.append(str(error))
             if name != names[-1]:
@@ -76,6 +78,11 @@ def _listing(weights: Weights, report: Reporter, wanted: str) -> tuple[Hub, list
             return hub, [remotes[path] for path in chosen]
         failures.append(f"{name}:{getattr(weights, name)} holds none of the files wanted")
     raise OutsideError(f"{weights.name} cannot be fetched: {'; '.join(failures)}. Run again when the hub answers")
+
+
+def _pinned(remote: Remote, weights: Weights) -> Remote:
+    """A listed file with the SHA-256 that it must have, where that was known beforehand; else what the hub says."""
+    return dataclasses.replace(remote, sha256=weights.sha256.get(remote.path, remote.sha256))
 
 
 def _start(record: dict[str, Any], weights: Weights, hub: Hub, listing: Sequence[Remote]) -> dict[str, Any]:

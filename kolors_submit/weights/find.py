@@ -59,6 +59,24 @@ def find_predictor(base: Base | None = None) -> tuple[str, Path]:
     return OFFICIAL_PREDICTOR, official.folder
 
 
+def find_weights(name: str) -> Path:
+    """The folder of known weights, or of one's own by its path.
+
+    Raises OutsideError where known weights are not here, InputError where there is no such folder.
+    """
+    known = KNOWN.get(name)
+    if known is None:
+        folder = Path(name).expanduser()
+        if not folder.is_dir():
+            raise InputError(f"{name}: no weights of that name and no such folder; there are {', '.join(KNOWN)}")
+        return folder
+    if not known.is_here():
+        raise OutsideError(
+            f"{name} is not here; `kolors-submit weights fetch {name}` gets it ({gigabytes(known.size)})"
+        )
+    return known.folder
+
+
 def _why_not_kolors(cuda: Cuda | None) -> str | None:
     """Why this machine cannot carry Kolors; None where it can."""
     if cuda is None or not cuda.usable:

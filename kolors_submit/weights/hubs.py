@@ -27,20 +27,24 @@ class Remote:
 
 @dataclass(frozen=True)
 class Hub:
-    """A hub's two calls; both raise OutsideError where it does not answer as it should."""
+    """A hub's two calls; both raise OutsideError where it does not answer as it should.
+
+    A listing without a revision is of the newest.
+    """
 
     name: str
-    list_files: Callable[[str], list[Remote]]
+    list_files: Callable[[str, str | None], list[Remote]]
     download: Callable[[str, Remote, str, Path, bool], Path]
 
 
-def _modelscope_files(repository: str) -> list[Remote]:
+def _modelscope_files(repository: str, revision: str | None = None) -> list[Remote]:
     from modelscope_hub import HubApi, HubConfig
 
+    revision = revision or "master"
     with _plain_errors("ModelScope", repository):
-        files = HubApi(config=HubConfig()).list_repo_files(repository, "model", revision="master")
+        files = HubApi(config=HubConfig()).list_repo_files(repository, "model", revision=revision)
     return [
-        Remote(_inside(file.path), file.size or 0, file.sha256 or None, "master") for file in files if not file.is_dir
+        Remote(_inside(file.path), file.size or 0, file.sha256 or None, revision) for file in files if not file.is_dir
     ]
 
 
@@ -63,12 +67,13 @@ def _modelscope_download(repository: str, remote: Remote, revision: str, folder:
         )
 
 
-def _huggingface_files(repository: str) -> list[Remote]:
+def _huggingface_files(repository: str, revision: str | None = None) -> list[Remote]:
     from huggingface_hub import HfApi
 
     with _plain_errors("Hugging Face", repository):
-        info = HfApi(endpoint=os.environ.get("HF_ENDPOINT")).model_info(repository, files_metadata=True)
-    revision = info.sha or "main"
+        api = HfApi(endpoint=os.environ.get("HF_ENDPOINT"))
+        info = api.model_info(repository, revision=revision, files_metadata=True)
+    revision = revision or info.sha or "main"
     return [
         Remote(_inside(file.rfilename), file.size or 0, file.lfs.sha256 if file.lfs else None, revision)
         for file in info.siblings or []

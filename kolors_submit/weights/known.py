@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 
@@ -15,8 +16,14 @@ KOLORS = "kolors"
 SAFE_VAE = "sdxl-vae-fp16-fix"
 OFFICIAL_PREDICTOR = "aesthetics-predictor-v2-sac-logos-ava1-l14-linearMSE"
 
+TAGGER = "wd-vit-tagger-v3"
+CAPTIONER = "blip-image-captioning-base"
+
 FOR_KOLORS = (KOLORS, OFFICIAL_PREDICTOR)
 """What a submission on Kolors cannot do without."""
+
+FOR_TRAINING = (KOLORS, SAFE_VAE, OFFICIAL_PREDICTOR)
+"""What is fetched where nothing is named; the rest is for stories that ask for it."""
 
 _HALF = re.compile(r"[.-]fp16[.-][^/]*$")
 
@@ -28,7 +35,10 @@ def weights_folder() -> Path:
 
 @dataclass(frozen=True)
 class Weights:
-    """One published repository of weights: the files wanted of it, and what they weigh (about, in bytes)."""
+    """One published repository of weights: the files wanted of it, and what they weigh (about, in bytes).
+
+    `revisions` pins a hub's revision, and `sha256` what files must be, where these are known beforehand.
+    """
 
     name: str
     purpose: str
@@ -36,6 +46,8 @@ class Weights:
     huggingface: str
     patterns: tuple[str, ...]
     size: int
+    revisions: Mapping[str, str] = field(default_factory=dict)
+    sha256: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def folder(self) -> Path:
@@ -50,7 +62,9 @@ class Weights:
 
     def choose(self, names: list[str]) -> list[str]:
         """The wanted files of a repository's listing; of weights in two precisions, those in half precision."""
-        wanted = choose_files(name for name in names if any(fnmatch(name, pattern) for pattern in self.patterns))
+        named = [name for name in names if name in self.patterns]
+        found = choose_files(name for name in names if any(fnmatch(name, pattern) for pattern in self.patterns))
+        wanted = sorted({*named, *found})
         halves = {PurePosixPath(name).parent for name in wanted if _HALF.search(name)}
         return [
             name
@@ -85,6 +99,28 @@ KNOWN = {
             "shunk031/aesthetics-predictor-v2-sac-logos-ava1-l14-linearMSE",
             ("*.json", "*.txt", "model*.safetensors", "pytorch_model*.bin"),
             1_220_000_000,
+        ),
+        Weights(
+            TAGGER,
+            "tags for training pictures (captions: wd14)",
+            "fireicewolf/wd-vit-tagger-v3",
+            "SmilingWolf/wd-vit-tagger-v3",
+            ("model.onnx", "selected_tags.csv"),
+            379_000_000,
+            {"huggingface": "790b0e92cefd2a0221451604e7831fe643ab7c4f"},
+            {
+                "model.onnx": "35f23693620b668f4d53fd3c62bf65e40af739bc52c7eb0fbc49258b58d065b6",
+                "selected_tags.csv": "298633d94d0031d2081c0893f29c82eab7f0df00b08483ba8f29d1e979441217",
+            },
+        ),
+        Weights(
+            CAPTIONER,
+            "sentences for training pictures (captions: data-juicer)",
+            "AI-ModelScope/blip-image-captioning-base",
+            "Salesforce/blip-image-captioning-base",
+            ("*.json", "*.txt", "model*.safetensors", "pytorch_model*.bin"),
+            990_000_000,
+            {"huggingface": "82a37760796d32b1411fe092ab5d4e227313294b"},
         ),
     )
 }

@@ -1,0 +1,15 @@
+"""What all parts of a story share."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Text = Annotated[str, Field(max_length=10_000)]
+
+
+class Part(BaseModel):
+    """What all parts of a story share: unknown keys are refused, and a loaded part does not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
