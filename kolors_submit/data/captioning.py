@@ -65,18 +65,16 @@ def add_captions(
     captioner raises; the files written so far stay, and the next run goes on with the others.
     """
     found = {picture.id: picture for picture in pictures if picture.text}
+    by_file = len(found)
     asked = {picture.id: picture for picture in _without_twins(pictures, fates) if not picture.text}
-    written = []
     with job.report.progress("caption", len(asked)) as advance:
         for number, text in _ask(job, list(asked.values()), work):
             advance()
             try:
-                text = caption(None, {"text": _with_trigger(job, text)})
-                written.append(_write(asked[number], text))
-                found[number] = dataclasses.replace(asked[number], text=text)
+                found[number] = _captioned(job, asked[number], text)
             except BadCaption as error:
                 fates[number].end("failed", CAPTIONER, str(error))
-    by_file = len(found) - len(written)
+    written = [picture.sidecar for number, picture in found.items() if number in asked and picture.sidecar]
     job.report.say(f"{'':<8}captions: {by_file} from .txt files, {len(written)} written")
     return found, written
 
@@ -103,11 +101,11 @@ def _ask(job: Job, pictures: Sequence[Candidate], work: Path) -> Iterator[tuple[
 
 
 def _with_trigger(job: Job, text: str) -> str:
-    """The caption behind the story's trigger words; "" stays "", which is no caption."""
+    """The caption behind the story's trigger words."""
     settings = job.story.dataset.captions
     trigger = settings.trigger if isinstance(settings, Captioner) else ""
     chinese = isinstance(settings, VisionCaptions) and job.story.language == "zh"
-    return f"{trigger}{'，' if chinese else ', '}{text}" if trigger and text else text
+    return f"{trigger}{'，' if chinese else ', '}{text}" if trigger else text
 
 
 def _without_twins(pictures: Sequence[Candidate], fates: Mapping[int, Fate]) -> Iterator[Candidate]:
@@ -121,13 +119,16 @@ def _without_twins(pictures: Sequence[Candidate], fates: Mapping[int, Fate]) -> 
             fates[picture.id].end("failed", CAPTIONER, f"shares {name} with another picture; rename one of them")
 
 
-def _write(picture: Candidate, text: str) -> Path:
-    """Write a picture's caption file; raises BadCaption where there is one by now."""
+def _captioned(job: Job, picture: Candidate, text: str) -> Candidate:
+    """The picture with its new caption, which is in its file now; raises BadCaption where there is no such thing."""
     assert picture.sidecar is not None
+    if not text:
+        raise BadCaption(f"got no caption; write one in {picture.sidecar.name}")
+    text = caption(None, {"text": _with_trigger(job, text)})
     try:
-        if write_new(picture.sidecar, text + "\n"):
-            return picture.sidecar
+        if not write_new(picture.sidecar, text + "\n"):
+            raise BadCaption(f"has a caption in {picture.sidecar.name} by now; run again to use it")
     except OutsideError as error:
         advice = "captions are kept beside the pictures, so copy these to where you may write"
         raise OutsideError(f"{error}; {advice}") from error
-    raise BadCaption(f"got a caption in {picture.sidecar.name} meanwhile; run again to use that")
+    return dataclasses.replace(picture, text=text)

@@ -6,10 +6,12 @@ answer is believed only when input = kept + dropped + failed holds for every ope
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,9 @@ LOG = "data-juicer.log"
 TAIL_LINES = 15
 STARTUP_SECONDS, SECONDS_PER_PICTURE = 600, 10
 """Far beyond what it takes (about 5 s and 0.1 s): only a process that hangs is ended."""
+
+MAX_TEMP_PATH = 70
+"""Linux bounds a socket's path at 107 bytes, and the sockets' own names below this folder take up to 34."""
 
 _SWITCHES = (
     "UV_OFFLINE",
@@ -107,13 +112,21 @@ def write_recipe(process: Sequence[Operator], candidates: Sequence[Candidate], f
     write_text(folder / INPUT, "".join(canonical_json(row) + "\n" for row in rows))
 
 
-def environment(folder: Path, device: str) -> dict[str, str]:
-    """A closed environment: no network, no installing, no tokens, nothing written outside the working folder."""
-    home, temp = str(folder / "home"), str(folder / "temp")
+def environment(folder: Path, device: str, temp: Path | None = None) -> dict[str, str]:
+    """A closed environment: no network, no installing, no tokens, nothing written outside the working folder.
+
+    `temp` is for what does not outlast the process; in the working folder too, unless its path is too long.
+    """
+    home = str(folder / "home")
     places = dict.fromkeys(("HOME", "HF_HOME", "XDG_CACHE_HOME", "MPLCONFIGDIR", "DATA_JUICER_CACHE_HOME"), home)
     kept = {name: os.environ[name] for name in ("PATH", "OMP_NUM_THREADS", "LD_LIBRARY_PATH") if name in os.environ}
     devices = os.environ.get("CUDA_VISIBLE_DEVICES", "0") if device.startswith("cuda") else ""
-    others = {"TMPDIR": temp, "LANG": "C.UTF-8", "CUDA_VISIBLE_DEVICES": devices, "RAY_USAGE_STATS_ENABLED": "0"}
+    others = {
+        "TMPDIR": str(temp or folder / "temp"),
+        "LANG": "C.UTF-8",
+        "CUDA_VISIBLE_DEVICES": devices,
+        "RAY_USAGE_STATS_ENABLED": "0",
+    }
     return kept | places | dict.fromkeys(_SWITCHES, "1") | others
 
 
@@ -123,17 +136,16 @@ def start(folder: Path, seconds: float, device: str) -> Any:
     Raises OutsideError where it does not end well, or not within `seconds` after its start-up.
     """
     folder = folder.resolve()
-    for name in ("home", "temp"):
-        (folder / name).mkdir(exist_ok=True)
+    (folder / "home").mkdir(exist_ok=True)
     program = Path(__file__).with_name("juicer.py")
     command = [sys.executable, "-I", str(program), str(os.getpid()), str(len(os.sched_getaffinity(0)))]
     (folder / "result.json").unlink(missing_ok=True)
-    with (folder / LOG).open("wb") as log:
+    with (folder / LOG).open("wb") as log, _temp(folder) as temp:
         try:
             status = subprocess.run(
                 command,
                 cwd=folder,
-                env=environment(folder, device),
+                env=environment(folder, device, temp),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -146,6 +158,18 @@ def start(folder: Path, seconds: float, device: str) -> Any:
         why = f"was ended by signal {-status} (out of memory?)" if status < 0 else f"ended with status {status}"
         raise crash(folder, why)
     return read_json(folder / "result.json")
+
+
+@contextlib.contextmanager
+def _temp(folder: Path) -> Iterator[Path]:
+    """A folder for temporary files with a path short enough for the sockets that Data-Juicer's processes meet at."""
+    own = folder / "temp"
+    own.mkdir(exist_ok=True)
+    if len(os.fsencode(own)) <= MAX_TEMP_PATH:
+        yield own
+        return
+    with tempfile.TemporaryDirectory(prefix="kolors-submit-") as short:
+        yield Path(short)
 
 
 def crash(folder: Path, why: str) -> OutsideError:

@@ -33,7 +33,7 @@ def main(parent: int, cores: int) -> None:
     process = yaml.safe_load(Path("recipe.yaml").read_text("utf-8"))["process"]
     rows = [json.loads(line) for line in Path("pictures.jsonl").read_text("utf-8").splitlines()]
     workers = min(cores, len(rows) // ROWS_PER_PROCESS)
-    running = {"auto_op_parallelism": False, "num_proc": workers if workers > 1 else None, "skip_op_error": True}
+    running: dict[str, Any] = {"auto_op_parallelism": False, "skip_op_error": True}
     results = []
     dataset = NestedDataset.from_list(rows)
     for entry in process:
@@ -41,7 +41,9 @@ def main(parent: int, cores: int) -> None:
         entered = list(dataset["id"]) if len(dataset) else []
         values: dict[int, Any] = {}
         if entered:
-            (operator,) = load_ops([{name: running | settings}])
+            # Each process of a mapper would hold the model.
+            running["num_proc"] = workers if workers > 1 and not name.endswith("_mapper") else None
+            (operator,) = load_ops([{name: settings | running}])
             values, dataset = _apply(operator, dataset)
             if not values:  # every picture was decoded before: the operator itself is broken, its model for one
                 sys.exit(f"{name} could not read a single picture")

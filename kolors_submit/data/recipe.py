@@ -58,7 +58,6 @@ def captioning(model: str) -> Operator:
             "caption_num": 1,
             "keep_original_sample": False,
             "batch_size": 1,
-            "num_proc": 1,  # each process would hold the model
         }
     }
 

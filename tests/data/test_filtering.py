@@ -71,6 +71,16 @@ def test_a_picture_that_an_operator_cannot_read_is_failed_and_not_lost(tmp_path:
     assert (ratio.entered, ratio.kept) == ((1, 3, 4), (1, 3, 4))
 
 
+@pytest.mark.slow
+def test_several_processes_meet_below_a_long_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Data-Juicer's processes meet at sockets, whose paths Linux bounds."""
+    folder = tmp_path / ("a folder with a long name, as they are in people's homes" * 2)
+    asked = candidates(folder, 420)
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: {0, 1})
+    (step,) = run_filters(Filters(**NO_FILTERS | {"shape": {"min_width": 90}}), asked, folder, None, "cpu")
+    assert len(step.kept) == 420
+
+
 def test_no_filter_starts_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("started a process"))
     assert run_filters(Filters(**NO_FILTERS), candidates(tmp_path / "work"), tmp_path / "work", None, "cpu") == []
