@@ -43,7 +43,7 @@ class Run:
 
     @property
     def data(self) -> Path:
-        """images/, metadata.csv, recipe.yaml, report.json, data.json."""
+        """images/, metadata.csv, recipe.yaml, report.json, data.json; captions/ where a model wrote them."""
         return self.folder / "data"
 
     @property

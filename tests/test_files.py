@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from kolors_submit.errors import OutsideError
-from kolors_submit.files import atomic_path, keep_only, write_json, write_text
+from kolors_submit.files import atomic_path, keep_only, write_json, write_new, write_text
 
 
 @pytest.fixture
@@ -61,3 +61,41 @@ def test_keep_only_deletes_the_rest(folder):
 def test_json_has_one_form(folder):
     write_json(folder / "a.json", {"b": 1, "a": "中"})
     assert (folder / "a.json").read_text("utf-8") == '{\n  "a": "中",\n  "b": 1\n}\n'
+
+
+@pytest.mark.parametrize("code", [None, errno.EPERM, errno.ENOTSUP])
+def test_a_new_file_never_takes_the_place_of_another(folder, code, monkeypatch):
+    """Also where the file system has no hard links."""
+
+    def refuse(*_):
+        raise OSError(code, "no links here")
+
+    if code is not None:
+        monkeypatch.setattr(os, "link", refuse)
+    path = folder / "deep/a.txt"
+    assert write_new(path, "一\n") and not write_new(path, "two")
+    assert path.read_text("utf-8") == "一\n" and os.listdir(path.parent) == ["a.txt"]
+    path.unlink()
+    path.symlink_to("nowhere")
+    assert code or not write_new(path, "two"), "a link that leads nowhere is there too"
+
+
+def test_a_new_file_that_cannot_be_written_is_a_sentence_and_leaves_nothing(folder, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOSPC, "no space")
+
+    monkeypatch.setattr(os, "link", refuse)
+    with pytest.raises(OutsideError, match=r"cannot write .*a\.txt: the disk is full"):
+        write_new(folder / "a.txt", "x")
+    assert os.listdir(folder) == []
+
+
+def test_of_many_writers_of_a_new_file_one_wins(folder):
+    program = (
+        "import sys; from pathlib import Path; from kolors_submit.files import write_new\n"
+        "print(sum(write_new(Path(sys.argv[1]) / f'{n}.txt', sys.argv[2]) for n in range(200)))"
+    )
+    command = [sys.executable, "-c", program, str(folder)]
+    writers = [subprocess.Popen([*command, name], stdout=subprocess.PIPE, text=True) for name in "abc"]
+    counts = [int(writer.communicate(timeout=60)[0]) for writer in writers]
+    assert sum(counts) == 200 and len(os.listdir(folder)) == 200

@@ -2,11 +2,13 @@
 
 sources    where pictures and their captions come from
 captions   a picture's caption: its own, or the story's template
+captioning captions that a model writes, in files that a person corrects; `tagger`, `vision` and `blip` write them
 pictures   bytes of any format to RGB, strictly checked
 recipe     the story's filters as a Data-Juicer recipe
 filtering  the recipe run in a process of its own, and every picture accounted for
 juicer     the program in that process: Data-Juicer's own operators
 crop       buckets, and the attention crop that keeps heads
+inputs     all that the stage's result depends on
 dataset    the stage: `prepare` writes what training reads, `read_prepared` reads it
 """
 

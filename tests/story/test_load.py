@@ -5,7 +5,16 @@ from pathlib import Path
 import pytest
 
 from kolors_submit.errors import InputError
-from kolors_submit.story import StoryError, load_story, panel_prompt, read_document, token_count
+from kolors_submit.story import (
+    JuicerCaptions,
+    StoryError,
+    TaggerCaptions,
+    VisionCaptions,
+    load_story,
+    panel_prompt,
+    read_document,
+    token_count,
+)
 from kolors_submit.story.hints import hints
 
 STORIES = sorted((Path(__file__).parents[2] / "stories").glob("*.yaml"))
@@ -154,3 +163,37 @@ def test_hints(tmp_path):
         "late",
         "full figure",
     ]
+
+
+def with_captions(tmp_path: Path, captions: str) -> Path:
+    return write(tmp_path, GOOD.replace("{source: pictures}", f"{{source: pictures, captions: {captions}}}"))
+
+
+def test_captions_are_words_or_who_writes_them(tmp_path):
+    def captions(text: str):
+        return load_story(with_captions(tmp_path, text), "picturebook").dataset.captions
+
+    assert captions('"{prompt}, ink"') == "{prompt}, ink"
+    assert captions("wd14") == captions("{by: wd14}") == TaggerCaptions(by="wd14", threshold=0.35)
+    assert captions("{by: wd14, drop: [solo], trigger: ink}") == TaggerCaptions(
+        by="wd14", drop=("solo",), trigger="ink"
+    )
+    assert captions("vlm") == VisionCaptions(by="vlm") and captions("data-juicer") == JuicerCaptions(by="data-juicer")
+
+
+@pytest.mark.parametrize(
+    ("captions", "problem"),
+    [
+        ("{by: wd14, threshold: 2}", "dataset.captions.threshold: Input should be less than 1"),
+        ("{by: wd14, tresh: 0.2}", "dataset.captions.tresh: unknown key"),
+        ("{by: wd15}", "dataset.captions: write a caption, one of wd14, vlm, data-juicer, or settings with `by:`"),
+        ("{threshold: 0.3}", "dataset.captions: write a caption"),
+        ("[wd14]", "dataset.captions: write a caption"),
+        ("5", "dataset.captions: write a caption"),
+    ],
+)
+def test_a_captioner_that_is_none_is_named_with_its_line(tmp_path, captions, problem):
+    with pytest.raises(StoryError) as caught:
+        load_story(with_captions(tmp_path, captions))
+    (found,) = caught.value.problems
+    assert found.line == 5 and problem in str(found)

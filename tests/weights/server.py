@@ -25,6 +25,7 @@ class Repository:
     cut: set[str] = field(default_factory=set)
     refuse: set[str] = field(default_factory=set)
     requests: list[tuple[str, str | None]] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
     address: str = ""
 
     def downloads(self) -> list[str]:
@@ -66,6 +67,7 @@ class _Handler(BaseHTTPRequestHandler):
         address = urlparse(self.path)
         query = {key: values[0] for key, values in parse_qs(address.query).items()}
         path = unquote(address.path)
+        self.held.paths.append(path)
         if path == "/api/v1/repos/internalAccelerationInfo":
             self._envelope({"InternalRegionQueryAddress": ""})
         elif path.startswith("/api/v1/models/"):

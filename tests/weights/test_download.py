@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 
@@ -9,11 +10,11 @@ import pytest
 
 from kolors_submit.errors import OutsideError
 from kolors_submit.report import quiet
-from kolors_submit.weights import fetch, open_base
+from kolors_submit.weights import fetch, find_weights, open_base
 from kolors_submit.weights.digests import read_record, record_path, verify
 from kolors_submit.weights.download import gigabytes
 from kolors_submit.weights.hubs import _inside
-from kolors_submit.weights.known import KNOWN, KOLORS
+from kolors_submit.weights.known import FOR_TRAINING, KNOWN, KOLORS, TAGGER
 from tests.weights.server import COMMIT, Repository, serve
 
 FILES = {
@@ -84,6 +85,41 @@ def test_hugging_face_is_asked_where_modelscope_has_it_not(repository):
     repository.modelscope = False
     fetch(KNOWN[KOLORS], quiet())
     assert read_record(KNOWN[KOLORS].folder)["source"].startswith("huggingface:")
+
+
+PINNED = {"model.onnx": b"m" * 1000, "selected_tags.csv": b"tag_id,name,category,count\n", "config.json": b"{}"}
+
+
+def pinned():
+    """The tagger as it would be if its repository held PINNED."""
+    digests = {name: hashlib.sha256(data).hexdigest() for name, data in PINNED.items() if name != "config.json"}
+    assert KNOWN[TAGGER].sha256.keys() == digests.keys()
+    return dataclasses.replace(KNOWN[TAGGER], sha256=digests)
+
+
+@pytest.mark.parametrize("hub", ["modelscope", "huggingface"])
+def test_weights_of_a_known_revision_are_fetched_from_it(repository, hub):
+    repository.files = dict(PINNED)
+    folder = fetch(pinned(), quiet(), hub)
+    assert sorted(path.name for path in folder.iterdir()) == ["model.onnx", "selected_tags.csv"]
+    revision = KNOWN[TAGGER].revisions["huggingface"]
+    assert len(revision) == 40 and (hub == "modelscope") != any(revision in path for path in repository.paths)
+    assert read_record(folder)["revision"] == (revision if hub == "huggingface" else "master")
+    assert find_weights(TAGGER) == folder and find_weights(str(folder)) == folder
+
+
+@pytest.mark.parametrize("hub", ["modelscope", "huggingface"])
+def test_other_bytes_than_the_pinned_ones_are_refused_whatever_the_hub_says(repository, hub):
+    repository.files = PINNED | {"model.onnx": b"x" * 1000}
+    with pytest.raises(OutsideError, match=r"model\.onnx|sha256|hash"):
+        fetch(pinned(), quiet(), hub)
+    assert not (KNOWN[TAGGER].folder / "model.onnx").exists()
+    with pytest.raises(OutsideError, match="is not here; `kolors-submit weights fetch"):
+        find_weights(TAGGER)
+
+
+def test_nothing_but_what_kolors_needs_is_fetched_unasked():
+    assert set(FOR_TRAINING) < set(KNOWN) and TAGGER not in FOR_TRAINING
 
 
 def test_neither_hub_answering_is_one_sentence(repository):
