@@ -43,7 +43,7 @@ def story_values(
             for number, panel in enumerate(panels)
         ],
         "gate": {"threshold": 6.0},
-        "submission": {"hub": "modelscope", "tags": ["LoRA", "story"]},
+        "submission": _submission(_line(title), order),
         "bases": {
             "picturebook": {
                 "dataset": {"source": f"picturebook:{order.look.picturebook}", "size": 256},
@@ -52,6 +52,12 @@ def story_values(
             }
         },
     }
+
+
+def _submission(title: str, order: Order) -> dict[str, Any]:
+    """Where the bundle goes; the contest wants the team's name in the model's."""
+    named = {"display_name": f"{order.team}-可图Kolors训练-{title}"} if order.team else {}
+    return {"hub": "modelscope", **named, "tags": ["LoRA", "story"]}
 
 
 def _line(text: str) -> str:

@@ -114,13 +114,12 @@ def test_pictures_of_no_folder_have_their_files_in_the_data_folder(tmp_path, tag
     entries = read_json(job.run.data / "data.json")["pictures"]
     assert [path.stem.split("-")[-1] for path in files] == [entry["sha256"][:12] for entry in entries]
     files[0].write_text("corrected by hand", "utf-8")
-    assert prepare(job) and not prepare(job)
-    assert next(iter(captions(job).values())) == "corrected by hand"
-    assert files[0].read_text("utf-8") == "corrected by hand"
     files[1].write_text("\xff", "latin-1")
-    assert prepare(job) and "not UTF-8" in left_out(job)["plain-02.png"]
+    assert prepare(job) and not prepare(job)
+    assert captions(job) == {"plain-01.png": "corrected by hand"} and "not UTF-8" in left_out(job)["plain-02.png"]
     files[1].unlink()
-    assert prepare(job) and len(captions(job)) == 2
+    assert prepare(job) and not prepare(job)
+    assert len(captions(job)) == 2 and files[0].read_text("utf-8") == "corrected by hand"
 
 
 def test_only_pictures_that_the_filters_keep_are_captioned(tmp_path, folder, tagger):
@@ -212,7 +211,7 @@ def test_without_an_endpoint_it_says_what_to_set(tmp_path, folder, monkeypatch):
         prepare(described(tmp_path, folder))
 
 
-def test_a_killed_run_goes_on_with_the_captions_that_are_there(tmp_path, folder, tiny_base, chat):
+def test_a_killed_run_goes_on_with_the_captions_that_are_there(tmp_path, folder, chat):
     asked, never = threading.Event(), threading.Event()
 
     def hang(handler):
@@ -223,7 +222,7 @@ def test_a_killed_run_goes_on_with_the_captions_that_are_there(tmp_path, folder,
     values = story_values(folder) | {"gate": {"threshold": 0}}
     values["dataset"] |= {"captions": {"by": "vlm", "model": "test"}, "filters": NO_FILTERS}
     story = write_story(tmp_path / "story.yaml", values)
-    command = [sys.executable, "-m", "kolors_submit", "data", str(story), "--base", str(tiny_base), "--json"]
+    command = [sys.executable, "-m", "kolors_submit", "data", str(story), "--base", "picturebook", "--json"]
     command += ["--runs", str(tmp_path / "runs"), "--device", "cpu"]
     root = str(Path(__file__).parents[2])
     environment = os.environ | {"PYTHONPATH": root}

@@ -62,7 +62,8 @@ def test_an_idea_becomes_a_story_that_passes(chat, capsys, tmp_path):
     assert value["outputs"] == {"story": "stories/new.yaml"} and value["metrics"] == {"panels": 8, "repairs": 0}
     story = load_story(OUT, "picturebook")
     assert story.dataset.source == "picturebook:ink" and story.style.suffix == "水墨画风格"
-    assert story.team == "队" and story.characters["小红"].startswith("一位红色长发")
+    assert story.team == "队" and story.submission.display_name == "队-可图Kolors训练-雨天的猫"
+    assert story.characters["小红"].startswith("一位红色长发")
     assert [panel.scene for panel in story.panels] == [f"Scene {n}" for n in range(1, 9)]
     assert len({panel.seed for panel in story.panels}) == 8
     assert run(["story", "check", "stories/new.yaml", "--json"]) == 0
