@@ -2,8 +2,8 @@
 
 A picture of a folder has its file beside it (a.txt for a.png). The pictures of a hub or of the picture book have theirs
 in the run's data folder, captions/NAME-DIGEST.txt, where DIGEST begins the SHA-256 of the picture, so that a caption
-never goes to another picture of the same name. A file that is there is the picture's caption and is never overwritten;
-to have a picture captioned anew, delete its file.
+never goes to another picture of the same name; a variant (--name) has a run folder and so captions of its own. A file
+that is there is the picture's caption and is never overwritten; to have a picture captioned anew, delete its file.
 """
 
 from __future__ import annotations

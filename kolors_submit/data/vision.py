@@ -12,6 +12,7 @@ from kolors_submit.data.captions import MAX_CHARACTERS
 from kolors_submit.data.filtering import Candidate
 from kolors_submit.data.sources import Language
 from kolors_submit.endpoint import Endpoint, Limits, Message, ask, find_endpoint
+from kolors_submit.errors import SubmitError
 from kolors_submit.story import VisionCaptions
 
 QWEN = "qwen-vl-plus"
@@ -48,7 +49,10 @@ def _describe(endpoint: Endpoint, prompt: str, picture: Candidate, side: int) ->
         {"type": "text", "text": prompt},
     ]
     message: Message = {"role": "user", "content": content}
-    text = " ".join(ask(endpoint, [message], limits=LIMITS).split())
+    try:
+        text = " ".join(ask(endpoint, [message], limits=LIMITS).split())
+    except SubmitError as error:  # the endpoint may refuse just this picture
+        raise type(error)(f"{picture.name}: {error}") from None
     return text if len(text) <= MAX_CHARACTERS and text.isprintable() else ""
 
 

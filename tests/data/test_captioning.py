@@ -196,7 +196,7 @@ def test_ones_own_words_ask_and_an_answer_that_is_no_caption_leaves_the_picture_
 def test_an_endpoint_that_fails_half_way_is_asked_for_the_rest_only(tmp_path, folder, chat):
     chat.answers = ["the first", failing(401)]
     job = described(tmp_path, folder)
-    with pytest.raises(InputError, match="refuses the key"):
+    with pytest.raises(InputError, match=r"red\.png: test at .* refuses the key"):
         prepare(job)
     assert (folder / "blue.txt").read_text("utf-8") == "the first\n" and not (folder / "red.txt").exists()
     chat.answers = ["the second"]
