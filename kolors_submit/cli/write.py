@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -32,19 +33,13 @@ QWEN = "qwen-plus"
 def command(
     answer: Answer,
     /,
-    idea: str | None,
     out: Path,
-    style: str,
-    panels: int | None,
-    outline: Path | None,
-    language: str,
-    dataset: str | None,
-    team: str,
     url: str | None,
     model: str | None,
     timeout: float,
     force: bool,
     quiet: bool,
+    **ordered: Any,
 ) -> None:
     """Have a chat model write a story file, hold it to the story's rules, and have it mended where it breaks them.
 
@@ -57,7 +52,7 @@ def command(
 
     if out.exists() and (out.is_dir() or not force):
         raise InputError(f"{out} is there already; name another --out, or overwrite that file with --force")
-    order = make_order(idea, style, out, panels, outline, "en" if language == "en" else "zh", dataset, team)
+    order = make_order(out=out, **ordered)
     report = reporter(quiet)
     try:
         endpoint = find_endpoint(url, model, QWEN)

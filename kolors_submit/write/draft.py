@@ -13,9 +13,12 @@ from kolors_submit.story.document import Document
 from kolors_submit.story.hints import hints
 from kolors_submit.story.load import validate
 from kolors_submit.write.layout import story_values
-from kolors_submit.write.order import Order
+from kolors_submit.write.order import MAX_PANELS, Order
 
 MAX_TITLE = 60
+MAX_PARTS = 2 * MAX_PANELS
+"""Panels, and characters, of an answer that is worth looking at."""
+
 _CHINESE = re.compile(r"[\u3400-\u9fff]")
 _BRACED = re.compile(r"\{([^{}]*)\}")
 
@@ -60,6 +63,8 @@ def judge(answer: str, order: Order) -> Judgement:
     draft = _read(answer)
     if isinstance(draft, Judgement):
         return draft
+    if max(len(draft.panels), len(draft.characters)) > MAX_PARTS:
+        return Judgement(None, (f"has {len(draft.panels)} panels and {len(draft.characters)} characters: too many",))
     values = story_values(draft.title, {one.name: one.description for one in draft.characters}, _panels(draft), order)
     document = Document("story", values, {})
     story, found = validate(document)

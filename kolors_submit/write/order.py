@@ -15,8 +15,10 @@ Language = Literal["zh", "en"]
 MAX_PANELS = 40
 """More than a model keeps in one head, and than a jury looks at."""
 
-MAX_IDEA = 4_000
-MAX_STYLE = 60
+MAX_TEXT = {"the idea": 4_000, "--style": 60}
+MAX_NAME = 200
+"""Characters of the call's other texts."""
+
 MAX_OUTLINE_BYTES = 100_000
 MAX_SCENE = 1_000
 
@@ -89,13 +91,20 @@ def make_order(
         raise InputError(
             f"{count} panels: the contest asks for {PANELS} at least, and {MAX_PANELS} are written at most"
         )
-    for name, text, limit in (("the idea", idea, MAX_IDEA), ("--style", style, MAX_STYLE), ("--team", team, 200)):
-        if len(text) > limit or not text.isprintable():
-            raise InputError(f"{name} has to be plain text of at most {limit:,} characters")
+    _refuse_odd_text(idea, style, team, dataset or "", out.name)
     look = find_look(style)
     subset = None if dataset else look.subset
     source = dataset or (PUBLIC if subset else f"pictures/{out.stem}")
     return Order(idea, look, count, language, scenes, team, source, subset)
+
+
+def _refuse_odd_text(idea: str, style: str, team: str, dataset: str, out: str) -> None:
+    """Raise InputError for a text of the call that is too long, or that no line of a story file can hold."""
+    texts = {"the idea": idea, "--style": style, "--team": team, "--dataset": dataset, "the name in --out": out}
+    for name, text in texts.items():
+        limit = MAX_TEXT.get(name, MAX_NAME)
+        if len(text) > limit or not text.isprintable():
+            raise InputError(f"{name} has to be plain text of at most {limit:,} characters")
 
 
 def find_look(style: str) -> Look:

@@ -147,6 +147,7 @@ def test_a_model_that_never_gets_it_right_is_exit_3_with_its_problems(chat, caps
         (lambda s: s["panels"][1].update(prompt="{小红\ud800}走路"), "unable to parse raw data as a unicode string"),
         (lambda s: s["panels"][1].update(prompt="{小红\x1b}走路"), "panel 2: prompt: {小红\ufffd} names no character"),
         (lambda s: s.update(title="\x1b[2J"), "title: write one"),
+        (lambda s: s.update(characters=s["characters"] * 5000), "8 panels and 10000 characters: too many"),
     ],
 )
 def test_what_is_wrong_is_said_in_words_that_a_model_can_mend(change, problem):
@@ -201,7 +202,10 @@ def test_an_outline_that_cannot_be_used(outline, arguments, wrong, chat, capsys)
     assert re.search(wrong, heard), heard
 
 
-@pytest.mark.parametrize("arguments", [(), ("a cat", "--panels", 3), ("x" * 5000,), ("a\x07b",), ("a", "--style", " ")])
+@pytest.mark.parametrize(
+    "arguments",
+    [(), ("a cat", "--panels", 3), ("x" * 5000,), ("a\x07b",), ("a", "--style", " "), ("a", "--dataset", "x\ny")],
+)
 def test_a_call_that_makes_no_order_is_exit_2_and_asks_nobody(arguments, chat, capsys):
     assert write(capsys, *arguments, "--out", "a.yaml")[0] == 2
     assert not chat.requests and not Path("a.yaml").exists()
