@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -184,7 +185,7 @@ def render_panels(
     another.
     """
     from kolors_submit.engine import base as bases
-    from kolors_submit.engine.draw import draw
+    from kolors_submit.engine.draw import draw, load_models
     from kolors_submit.engine.lora_files import read
 
     settings, machine = job.story.render, read_machine(job.device, job.vram)
@@ -205,8 +206,9 @@ def render_panels(
         panel.record.finish(panel.inputs, [panel.path], seconds)
 
     weights = read(lora, bases.config(job.base, "unet"))
+    load = partial(load_models, job.base, weights, settings, plan)
     with job.report.progress(NAME, len(pending) * method.steps) as advance:
-        draw(job.base, weights, tasks, settings, plan, deliver, advance, machine.devices)
+        draw(load, tasks, settings, plan, deliver, advance, machine.devices)
 
 
 def _tasks(job: Job, pending: Sequence[PanelJob], plan: RenderPlan) -> list[Task]:

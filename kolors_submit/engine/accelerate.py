@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import torch
 from diffsynth.models.attention import Attention
 from diffsynth.models.sd_unet import AttentionBlock, BasicTransformerBlock, ResnetBlock
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.nn.functional import scaled_dot_product_attention
+from torch.nn.functional import conv2d, scaled_dot_product_attention, silu
 
 from kolors_submit.engine.eightbit import hold_in_8_bits
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 WARM_UP = 2
 """Forwards before a graph is captured: libraries choose their kernels and allocate in the first."""
 SHAPES = 64
-"""Kinds of blocks that may be compiled before torch gives up; a UNet has some twenty."""
+"""Kinds of transformer blocks that may be compiled: widths, picture sizes, batches, devices."""
 
 # Two devices' threads must not compile or capture at the same time.
 _building = threading.RLock()
@@ -88,25 +88,13 @@ class CrossAttention(torch.nn.Module):
         return self.to_out(attended.transpose(1, 2).reshape(batch, tokens, self.heads * self.head_dim))
 
 
-class TokenNorm(torch.nn.Module):
-    """A GroupNorm whose result is written as tokens: compiled as one, nothing is copied between them."""
-
-    def __init__(self, source: torch.nn.GroupNorm) -> None:
-        super().__init__()
-        self.weight, self.bias, self.groups, self.eps = source.weight, source.bias, source.num_groups, source.eps
-
-    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
-        """[n, channels, h, w] to [n, h * w, channels]."""
-        normed = torch.nn.functional.group_norm(hidden_states, self.groups, self.weight, self.bias, self.eps)
-        return normed.permute(0, 2, 3, 1).flatten(1, 2).contiguous()
-
-
 class Spatial(torch.nn.Module):
-    """DiffSynth's AttentionBlock, whose output keeps its channels last instead of being copied."""
+    """DiffSynth's AttentionBlock, whose pictures keep their channels last instead of being copied."""
 
-    def __init__(self, source: AttentionBlock) -> None:
+    def __init__(self, source: AttentionBlock, norm: Callable[..., torch.Tensor]) -> None:
         super().__init__()
-        self.norm, self.proj_in, self.proj_out = TokenNorm(source.norm), source.proj_in, source.proj_out
+        self.norm, self.proj_in, self.proj_out = source.norm, source.proj_in, source.proj_out
+        self.normed = norm
         self.transformer_blocks = source.transformer_blocks
         for block in self.transformer_blocks:
             block.attn1, block.attn2 = SelfAttention(block.attn1), CrossAttention(block.attn2)
@@ -114,7 +102,8 @@ class Spatial(torch.nn.Module):
     def forward(self, hidden_states: torch.Tensor, time_emb: Any, text_emb: Any, res_stack: Any, **_: Any) -> Any:
         """The interface of DiffSynth's blocks; the text was given to `CrossAttention.remember`."""
         batch, channels, height, width = hidden_states.shape
-        tokens = self.proj_in(self.norm(hidden_states))
+        normed = self.normed(hidden_states, self.norm, silu=False)
+        tokens = self.proj_in(normed.permute(0, 2, 3, 1).reshape(batch, height * width, channels))
         for block in self.transformer_blocks:
             tokens = block(tokens, encoder_hidden_states=None)
         tokens = self.proj_out(tokens)
@@ -122,16 +111,38 @@ class Spatial(torch.nn.Module):
         return picture + hidden_states, time_emb, text_emb, res_stack
 
 
-class Bare(torch.nn.Module):
-    """A ResnetBlock that is given only what it reads, so that what is compiled for it serves all its places."""
+class Resnet(torch.nn.Module):
+    """DiffSynth's ResnetBlock; the first convolution's bias goes where the time embedding goes, if there is one."""
 
-    def __init__(self, source: ResnetBlock) -> None:
+    def __init__(self, source: ResnetBlock, norm: Callable[..., torch.Tensor]) -> None:
         super().__init__()
         self.block = source
+        self.normed = norm
 
-    def forward(self, hidden_states: torch.Tensor, time_emb: Any, text_emb: Any, res_stack: Any, **_: Any) -> Any:
+    def forward(
+        self, hidden_states: torch.Tensor, time_emb: torch.Tensor | None, text_emb: Any, res_stack: Any, **_: Any
+    ) -> Any:
         """The interface of DiffSynth's blocks."""
-        return self.block(hidden_states, time_emb, None, None)[0], time_emb, text_emb, res_stack
+        block = self.block
+        shift = block.conv1.bias.expand(len(hidden_states), -1)
+        if time_emb is not None:
+            shift = block.time_emb_proj(silu(time_emb)) + shift
+        inside = conv2d(self.normed(hidden_states, block.norm1), block.conv1.weight, padding=1)
+        inside = block.conv2(self.normed(inside, block.norm2, shift.contiguous()))
+        skipped = hidden_states if block.conv_shortcut is None else block.conv_shortcut(hidden_states)
+        return skipped + inside, time_emb, text_emb, res_stack
+
+
+class NormSilu(torch.nn.Module):
+    """A network's last GroupNorm with the SiLU after it."""
+
+    def __init__(self, source: torch.nn.GroupNorm, norm: Callable[..., torch.Tensor]) -> None:
+        super().__init__()
+        self.norm, self.normed = source, norm
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        """[n, channels, h, w] to the same shape."""
+        return self.normed(hidden_states, self.norm)
 
 
 class Accelerated:
@@ -139,11 +150,7 @@ class Accelerated:
 
     def __init__(self, unet: SDXLUNet, plan: RenderPlan) -> None:
         """Rebuild `unet` in place, which must not be used afterwards."""
-        for i, block in enumerate(unet.blocks):
-            if isinstance(block, AttentionBlock):
-                unet.blocks[i] = Spatial(block)
-            if isinstance(block, ResnetBlock):
-                unet.blocks[i] = Bare(block)
+        _rebuild(unet, plan)
         if plan.compute.eight_bit:
             hold_in_8_bits(unet.blocks, plan.compute.eight_bit)
         self.unet = unet.to(memory_format=torch.channels_last)
@@ -193,13 +200,10 @@ class Accelerated:
 
 
 def accelerate_decoder(decoder: SDXLVAEDecoder, plan: RenderPlan) -> SDXLVAEDecoder:
-    """The decoder, rebuilt in place where compiling is worth it; its dtype stays."""
+    """The VAE's decoder, rebuilt in place where kernels can be compiled; its dtype stays."""
     if plan.compile_blocks:
-        for i, block in enumerate(decoder.blocks):
-            if isinstance(block, ResnetBlock):
-                decoder.blocks[i] = Bare(block)
+        _rebuild(decoder, plan)
         decoder.to(memory_format=torch.channels_last)
-        _compile(decoder)
     return decoder
 
 
@@ -234,9 +238,34 @@ def fast_attention() -> Iterator[None]:
         yield
 
 
-def _compile(network: torch.nn.Module) -> None:
-    """Compile what is repeated: the same kind at the same widths is compiled once for all its places."""
+def _rebuild(network: SDXLUNet | SDXLVAEDecoder, plan: RenderPlan) -> None:
+    """Put our blocks in the place of DiffSynth's, with the same weights."""
+    norm = _fused_norm() if plan.compile_blocks else plain_norm_silu
+    for i, block in enumerate(network.blocks):
+        if isinstance(block, AttentionBlock):
+            network.blocks[i] = Spatial(block, norm)
+        if isinstance(block, ResnetBlock):
+            network.blocks[i] = Resnet(block, norm)
+    network.conv_norm_out, network.conv_act = NormSilu(network.conv_norm_out, norm), torch.nn.Identity()
+
+
+def plain_norm_silu(
+    pictures: torch.Tensor, norm: torch.nn.GroupNorm, shift: torch.Tensor | None = None, *, silu: bool = True
+) -> torch.Tensor:
+    """`norm.norm_silu` in torch's own kernels, for a machine without a compiler."""
+    normed = norm(pictures if shift is None else pictures + shift[:, :, None, None])
+    return torch.nn.functional.silu(normed) if silu else normed
+
+
+def _fused_norm() -> Callable[..., torch.Tensor]:
+    from kolors_submit.engine.norm import norm_silu
+
+    return norm_silu
+
+
+def _compile(unet: torch.nn.Module) -> None:
+    """Compile the transformer blocks: those of one width are compiled once for all their places."""
     torch._dynamo.config.recompile_limit = max(SHAPES, torch._dynamo.config.recompile_limit)
-    for module in network.modules():
-        if isinstance(module, BasicTransformerBlock | ResnetBlock | TokenNorm):
+    for module in unet.modules():
+        if isinstance(module, BasicTransformerBlock):
             module.compile(dynamic=False)

@@ -42,19 +42,18 @@ class Models:
 
 
 def draw(
-    base: Base,
-    lora: Lora | None,
+    load: Callable[[], Models],
     tasks: Sequence[Task],
     settings: Render,
     plan: RenderPlan,
     deliver: Deliver,
-    advance: Callable[[int], object],
+    advance: Callable[[int], object] = lambda pictures: None,
     devices: int = 1,
 ) -> None:
     """Make the tasks' pictures and deliver each, from a thread of its own, as soon as it is there.
 
-    `advance` is called with the number of pictures after each step. Raises InputError for a LoRA that does not fit the
-    base or a size that the UNet cannot halve, and what `deliver` raises.
+    `load` is called once for each device that has something to do. `advance` is called with the number of pictures
+    after each step. Raises InputError for a size that the UNet cannot halve, and what `load` and `deliver` raise.
     """
     check_size(settings)
     compute = plan.compute
@@ -66,7 +65,7 @@ def draw(
         """The thread's device's own networks; the cores of a CPU share theirs."""
         index = 0 if compute.device_kind == "cpu" else torch.cuda.current_device()
         if index not in loaded:
-            loaded[index] = _load(base, lora, settings, plan)
+            loaded[index] = load()
         return loaded[index]
 
     def work(batch: range, go_on: Callable[[], None]) -> None:
@@ -92,8 +91,11 @@ def draw(
     release(compute.device_kind)
 
 
-def _load(base: Base, lora: Lora | None, settings: Render, plan: RenderPlan) -> Models:
-    """The networks as the plan wants them, on the thread's device, with the LoRA merged in."""
+def load_models(base: Base, lora: Lora | None, settings: Render, plan: RenderPlan) -> Models:
+    """The networks as the plan wants them, on the thread's device, with the LoRA merged in.
+
+    Raises InputError for a LoRA that does not fit the base.
+    """
     compute = plan.compute
     unet = bases.load_unet(base, compute.device_kind, compute.torch_dtype)
     if lora is not None:

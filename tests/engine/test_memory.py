@@ -10,7 +10,17 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from kolors_submit.engine.memory import THREADS, TRAINING_THREADS, arithmetic, compute_all, compute_for
+from kolors_submit.device import Machine
+from kolors_submit.engine.memory import (
+    THREADS,
+    TRAINING_THREADS,
+    arithmetic,
+    compute_all,
+    compute_for,
+    keep_within,
+    stepping_down,
+)
+from kolors_submit.errors import OutsideError
 
 
 def test_threads_are_the_recorded_ones_and_put_back() -> None:
@@ -54,3 +64,32 @@ def test_the_first_error_stops_the_rest(monkeypatch: pytest.MonkeyPatch) -> None
     with pytest.raises(ValueError, match="item 0"):
         compute_all("cpu", work, range(6))
     assert finished == []
+
+
+def test_out_of_memory_goes_on_with_the_next_plan_and_says_so() -> None:
+    notes: list[str] = []
+    tried: list[int] = []
+
+    def attempt(images: int) -> str:
+        tried.append(images)
+        if images > 4:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return f"done with {images}"
+
+    assert stepping_down([16, 8, 4, 2], attempt, notes.append) == "done with 4"
+    assert tried == [16, 8, 4]
+    assert notes[0].startswith("the GPU's memory was not enough for 16; going on with 8")
+    with pytest.raises(OutsideError, match="not enough for 8, the leanest"):
+        stepping_down([16, 8], attempt, notes.append)
+
+
+def test_other_errors_are_not_mistaken_for_memory() -> None:
+    def attempt(images: int) -> None:
+        raise ValueError("something else")
+
+    with pytest.raises(ValueError, match="something else"):
+        stepping_down([16, 8], attempt, print)
+
+
+def test_without_vram_nothing_is_held_back() -> None:
+    keep_within(Machine())  # asks no CUDA for anything

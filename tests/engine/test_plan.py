@@ -9,7 +9,7 @@ import pytest
 from kolors_submit import device
 from kolors_submit.device import Cuda, Gpu, Machine, read_machine
 from kolors_submit.engine.memory import compute_for
-from kolors_submit.engine.plan import Sizes, fitting, render_plans, train_plans
+from kolors_submit.engine.plan import Sizes, beginning_with, fitting, render_plans, train_plans
 from kolors_submit.errors import InputError
 from kolors_submit.story import Render, Train
 
@@ -65,6 +65,17 @@ def test_the_last_plan_is_tried_where_none_fits():
     assert fitting(plans, tiny) == plans[-1:]
     assert plans[-1].compute.eight_bit == "fp8"
     assert render_plans(replace(tiny, capability=(8, 6)), Render(), 8, KOLORS)[-1].compute.eight_bit == "int8"
+
+
+def test_panels_keep_the_arithmetic_they_began_with():
+    plans = render_plans(H200, Render(), 8, KOLORS)
+    carried = fitting(plans, H200)
+    assert beginning_with(None, plans, carried) == carried
+    third = plans[2].compute.record()
+    assert beginning_with(third, plans, carried) == carried[2:]
+    assert beginning_with({"dtype": "another program's"}, plans, carried) == carried
+    lean = fitting(plans, CARD_8GB)
+    assert beginning_with(plans[0].compute.record(), plans, lean) == (plans[0], *lean)
 
 
 def test_old_cards_get_no_bfloat16():

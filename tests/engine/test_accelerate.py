@@ -1,0 +1,71 @@
+"""The UNet in fewer and larger pieces, and in 8 bits, against DiffSynth's own, on the CPU."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from kolors_submit.engine import base as bases
+from kolors_submit.engine.accelerate import Accelerated, _rebuild
+from kolors_submit.engine.eightbit import EightBitLinear, hold_in_8_bits
+from kolors_submit.engine.memory import Compute
+from kolors_submit.engine.plan import RenderPlan
+from kolors_submit.weights import Base, open_base
+from tests.engine.parts import relative_error
+
+PLAN = RenderPlan(Compute("cpu", "float32", 2, 1), False, False, False, 0)
+
+
+@pytest.fixture(scope="module")
+def base(tiny_base: Path) -> Base:
+    return open_base(tiny_base)
+
+
+def inputs(seed: int, count: int = 2) -> tuple[torch.Tensor, ...]:
+    generator = torch.Generator().manual_seed(seed)
+    shapes = ((count, 4, 8, 8), (count, 256, 16), (count, 16))
+    latents, text, pooled = (torch.randn(shape, generator=generator) for shape in shapes)
+    return latents, torch.tensor([500.0]), text, torch.tensor([64.0, 64, 0, 0, 64, 64]).repeat(count, 1), pooled
+
+
+@torch.no_grad()
+def test_the_noise_is_diffsynths_whatever_text_came_before(base: Base) -> None:
+    plain = bases.load_unet(base, "cpu", torch.float32)
+    fast = Accelerated(bases.load_unet(base, "cpu", torch.float32), PLAN)
+    for seed, count in ((0, 2), (1, 2), (2, 4), (0, 2)):
+        given = inputs(seed, count)
+        assert relative_error(fast(*given), plain(*given)) < 1e-5
+
+
+@torch.no_grad()
+def test_a_network_that_was_moved_out_and_back_still_knows_the_text(base: Base) -> None:
+    fast, given = Accelerated(bases.load_unet(base, "cpu", torch.float32), PLAN), inputs(3)
+    before = fast(*given)
+    fast.move("cpu")
+    assert torch.equal(fast(*given), before)
+
+
+@torch.no_grad()
+def test_the_decoder_is_diffsynths(base: Base) -> None:
+    latents = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    plain, rebuilt = (bases.load_vae_decoder(base, "cpu", torch.float32) for _ in range(2))
+    _rebuild(rebuilt, PLAN)
+    assert relative_error(rebuilt(latents), plain(latents)) < 1e-5
+
+
+@pytest.mark.parametrize(("kind", "error"), [("int8", 0.01), ("fp8", 0.04)])
+@torch.no_grad()
+def test_eight_bits_are_near_and_half_the_size(kind: str, error: float) -> None:
+    linear = torch.nn.Linear(64, 96)
+    held = EightBitLinear(linear, kind)  # type: ignore[arg-type]
+    values = torch.randn(7, 64, generator=torch.Generator().manual_seed(0))
+    assert relative_error(held(values), linear(values)) < error
+    assert held.weight.element_size() == 1
+
+
+def test_odd_widths_stay_as_they_are() -> None:
+    network = torch.nn.Sequential(torch.nn.Linear(64, 96), torch.nn.Linear(96, 10), torch.nn.Conv2d(4, 4, 1))
+    assert hold_in_8_bits(network, "int8") == 1
+    assert [type(layer).__name__ for layer in network] == ["EightBitLinear", "Linear", "Conv2d"]

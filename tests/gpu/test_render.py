@@ -1,0 +1,118 @@
+"""Every way to render on a GPU against the plain float32 one, on the picture-book base."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from kolors_submit.engine import base as bases
+from kolors_submit.engine.conditioning import encode
+from kolors_submit.engine.draw import Models, draw, load_models
+from kolors_submit.engine.memory import Compute
+from kolors_submit.engine.plan import RenderPlan
+from kolors_submit.engine.sampler import Task
+from kolors_submit.story import Render
+from kolors_submit.weights import PICTUREBOOK, Base, open_base
+
+pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
+
+SETTINGS = Render(width=256, height=256, steps=50)
+PROMPTS = [
+    "一位红色长发、身穿蓝色连衣裙的女孩在湖边画画，中午，全身像",
+    "一位银色短发、身穿紫色长袍的老奶奶站在教室里，早晨，半身像",
+    "a girl with black hair in a green dress walks in the forest, night, with a cat",
+    "a boy with golden hair in a red coat on the road, sunset, with a dog",
+]
+PLAIN = RenderPlan(Compute("cuda", "float16", 8, None, attention="cudnn"), False, False, False, 0)
+EXACT = {
+    "eager": PLAIN,
+    "compiled": replace(PLAIN, compute=replace(PLAIN.compute, compile=True)),
+    "graph": replace(PLAIN, compute=replace(PLAIN.compute, batch=2), cuda_graph=True),
+    "compiled graph": replace(PLAIN, compute=replace(PLAIN.compute, batch=4, compile=True), cuda_graph=True),
+    "offloaded": replace(PLAIN, compute=replace(PLAIN.compute, batch=2), offload=True),
+}
+EIGHT_BIT = {kind: replace(PLAIN, compute=replace(PLAIN.compute, eight_bit=kind)) for kind in ("int8", "fp8")}
+MEAN = 2.0
+"""Of 255: how far an exact plan may lie from plain float32, on average over the pixels."""
+EIGHT_BIT_MEAN = 6.0
+"""The same for weights in 8 bits, which change small things."""
+
+
+@pytest.fixture(scope="module")
+def base() -> Base:
+    return open_base(PICTUREBOOK)
+
+
+@pytest.fixture(scope="module")
+def tasks(base: Base) -> list[Task]:
+    negative, *positives = encode(base, ["模糊", *PROMPTS], "cuda", torch.float32)
+    return [Task(positive, negative, seed) for seed, positive in enumerate(positives)]
+
+
+def pictures(
+    load: Callable[[], Models], tasks: list[Task], plan: RenderPlan, devices: int = 1, settings: Render = SETTINGS
+) -> list[np.ndarray]:
+    made: dict[int, np.ndarray] = {}
+
+    def deliver(index: int, picture: object, seconds: float) -> None:
+        assert picture is not None
+        made[index] = np.asarray(picture)
+
+    draw(load, tasks, settings, plan, deliver, devices=devices)
+    return [made[index] for index in range(len(tasks))]
+
+
+def by_plan(base: Base, tasks: list[Task], plan: RenderPlan, **more: object) -> list[np.ndarray]:
+    return pictures(lambda: load_models(base, None, SETTINGS, plan), tasks, plan, **more)
+
+
+@pytest.fixture(scope="module")
+def plain(base: Base, tasks: list[Task]) -> list[np.ndarray]:
+    """DiffSynth's own networks in float32, without TF32, one panel at a time."""
+    unet, decoder = (load(base, "cuda", torch.float32) for load in (bases.load_unet, bases.load_vae_decoder))
+    plan = replace(PLAIN, compute=Compute("cuda", "float32", 2, None))
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        return pictures(lambda: Models(unet, decoder), tasks, plan)
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
+
+
+def distance(ours: list[np.ndarray], theirs: list[np.ndarray]) -> float:
+    """The largest mean pixel difference of a picture, of 255."""
+    return max(float(np.abs(a.astype(int) - b.astype(int)).mean()) for a, b in zip(ours, theirs, strict=True))
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_exact_plans_draw_the_plain_pictures(base: Base, tasks: list[Task], plain: list[np.ndarray], name: str) -> None:
+    found = distance(by_plan(base, tasks, EXACT[name]), plain)
+    print(f"{name}: {found:.3f} of 255")
+    assert found <= MEAN
+
+
+@pytest.mark.parametrize("kind", EIGHT_BIT)
+def test_eight_bits_draw_nearly_the_same(base: Base, tasks: list[Task], plain: list[np.ndarray], kind: str) -> None:
+    if kind == "fp8" and torch.cuda.get_device_capability() < (8, 9):
+        pytest.skip("no fp8 products here")
+    found = distance(by_plan(base, tasks, EIGHT_BIT[kind]), plain)
+    print(f"{kind}: {found:.3f} of 255")
+    assert found <= EIGHT_BIT_MEAN
+
+
+@pytest.mark.parametrize("name", ["compiled", "compiled graph"])
+def test_a_panel_has_the_same_bytes_alone_and_again(base: Base, tasks: list[Task], name: str) -> None:
+    together = by_plan(base, tasks, EXACT[name])
+    alone = by_plan(base, tasks[2:3], EXACT[name])
+    assert np.array_equal(alone[0], together[2])
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two devices")
+@pytest.mark.parametrize("name", ["graph", "compiled graph"])
+def test_a_panel_has_the_same_bytes_on_any_device(base: Base, tasks: list[Task], name: str) -> None:
+    one, two = (by_plan(base, tasks, EXACT[name], devices=devices) for devices in (1, 2))
+    assert all(np.array_equal(a, b) for a, b in zip(one, two, strict=True))
