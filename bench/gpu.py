@@ -302,7 +302,8 @@ def watched() -> Iterator[dict[str, float]]:
 
     def watch() -> None:
         while not ended.wait(0.02):
-            used = pynvml.nvmlDeviceGetMemoryInfo(handle).used / 1e9
+            # The second version leaves out what the driver keeps for itself.
+            used = pynvml.nvmlDeviceGetMemoryInfo(handle, version=pynvml.nvmlMemory_v2).used / 1e9
             status = Path("/proc/self/status").read_text()
             held = int(status.split("RssAnon:")[1].split()[0]) * 1024 / 1e9
             peaks["device_gb"] = max(peaks["device_gb"], round(used, 2))
@@ -315,6 +316,7 @@ def watched() -> Iterator[dict[str, float]]:
     finally:
         ended.set()
         watcher.join()
+        peaks["torch_gb"] = round(torch.cuda.max_memory_reserved() / 1e9, 2)
 
 
 PARTS: dict[str, Callable[[Base], dict[str, Any]]] = {

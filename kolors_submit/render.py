@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kolors_submit.device import read_machine
-from kolors_submit.engine.memory import Compute, keep_compiled, keep_within, stepping_down
+from kolors_submit.engine.memory import Compute, keep_compiled, keep_within, release, stepping_down
 from kolors_submit.engine.method import method_of
 from kolors_submit.engine.plan import RenderPlan, Sizes, beginning_with, fitting, render_plans
 from kolors_submit.errors import InputError, RuleError
@@ -209,6 +209,7 @@ def render_panels(
     load = partial(load_models, job.base, weights, settings, plan)
     with job.report.progress(NAME, len(pending) * method.steps) as advance:
         draw(load, tasks, settings, plan, deliver, advance, machine.devices)
+    release(machine.device)
 
 
 def _tasks(job: Job, pending: Sequence[PanelJob], plan: RenderPlan) -> list[Task]:

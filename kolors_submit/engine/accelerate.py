@@ -152,7 +152,7 @@ class Accelerated:
         """Rebuild `unet` in place, which must not be used afterwards."""
         _rebuild(unet, plan)
         if plan.compute.eight_bit:
-            hold_in_8_bits(unet.blocks, plan.compute.eight_bit)
+            hold_in_8_bits(unet.blocks)
         self.unet = unet.to(memory_format=torch.channels_last)
         self.crosses = [module for module in unet.modules() if isinstance(module, CrossAttention)]
         if plan.compile_blocks:

@@ -15,7 +15,7 @@ import torch
 
 from kolors_submit.engine import base as bases
 from kolors_submit.engine.lora import Lora, merge
-from kolors_submit.engine.memory import compute_all, release
+from kolors_submit.engine.memory import compute_all
 from kolors_submit.engine.sampler import Task, UNet, check_size, decode, sample
 
 if TYPE_CHECKING:
@@ -87,8 +87,6 @@ def draw(
     here()  # before the cores ask for them all at once
     with ThreadPoolExecutor(WRITERS) as writers:
         compute_all(compute.device_kind, work, batches, devices)
-    loaded.clear()
-    release(compute.device_kind)
 
 
 def load_models(base: Base, lora: Lora | None, settings: Render, plan: RenderPlan) -> Models:

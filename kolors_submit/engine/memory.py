@@ -35,8 +35,9 @@ TRAINING_THREADS = 2
 MAX_WORKERS = 8
 """Batches computed at once on a CPU; beyond this, Python's own lock is what they wait for."""
 
-WORKSPACE = 600_000_000
-"""Bytes that CUDA itself and its libraries take on a device beside torch's own memory."""
+WORKSPACE = 1_500_000_000
+"""Bytes that CUDA itself and its libraries take beside torch's own memory, measured on an H200; small cards need less.
+"""
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,8 @@ class Compute:
     threads: int | None
     attention: str = "sdpa"
     compile: bool = False
-    eight_bit: Literal["fp8", "int8"] | None = None
-    """How the UNet's products are held in 8 bits, if they are."""
+    eight_bit: Literal["int8"] | None = None
+    """How the UNet's linear layers are held in 8 bits, if they are."""
 
     @property
     def panels(self) -> int:

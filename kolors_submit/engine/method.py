@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from kolors_submit.story import Render
 
-FAST_STEPS = 9
+FAST_STEPS = 8
 FAST_GUIDED = 5
 """Guidance decides what is where, which the first steps do; the later ones draw it."""
 

@@ -123,7 +123,7 @@ def decode(decoder: SDXLVAEDecoder, latents: torch.Tensor) -> Image.Image | None
     from PIL import Image
 
     given = latents[None].to(decoder.conv_in.weight.dtype)
-    pixels = decoder(given)[0].permute(1, 2, 0).float().cpu()
+    pixels = decoder(given)[0].permute(1, 2, 0).float()
     if not bool(pixels.isfinite().all()):
         return None
-    return Image.fromarray(((pixels / 2 + 0.5).clip(0, 1) * 255).numpy().astype("uint8"))
+    return Image.fromarray(((pixels / 2 + 0.5).clip(0, 1) * 255).byte().cpu().numpy())

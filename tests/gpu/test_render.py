@@ -34,12 +34,11 @@ EXACT = {
     "graph": replace(PLAIN, compute=replace(PLAIN.compute, batch=2), cuda_graph=True),
     "compiled graph": replace(PLAIN, compute=replace(PLAIN.compute, batch=4, compile=True), cuda_graph=True),
     "offloaded": replace(PLAIN, compute=replace(PLAIN.compute, batch=2), offload=True),
+    "8 bits": replace(PLAIN, compute=replace(PLAIN.compute, batch=2, eight_bit="int8"), offload=True),
+    "8 bits compiled": replace(PLAIN, compute=replace(PLAIN.compute, batch=2, compile=True, eight_bit="int8")),
 }
-EIGHT_BIT = {kind: replace(PLAIN, compute=replace(PLAIN.compute, eight_bit=kind)) for kind in ("int8", "fp8")}
 MEAN = 2.0
 """Of 255: how far an exact plan may lie from plain float32, on average over the pixels."""
-EIGHT_BIT_MEAN = 6.0
-"""The same for weights in 8 bits, which change small things."""
 
 
 @pytest.fixture(scope="module")
@@ -93,15 +92,6 @@ def test_exact_plans_draw_the_plain_pictures(base: Base, tasks: list[Task], plai
     found = distance(by_plan(base, tasks, EXACT[name]), plain)
     print(f"{name}: {found:.3f} of 255")
     assert found <= MEAN
-
-
-@pytest.mark.parametrize("kind", EIGHT_BIT)
-def test_eight_bits_draw_nearly_the_same(base: Base, tasks: list[Task], plain: list[np.ndarray], kind: str) -> None:
-    if kind == "fp8" and torch.cuda.get_device_capability() < (8, 9):
-        pytest.skip("no fp8 products here")
-    found = distance(by_plan(base, tasks, EIGHT_BIT[kind]), plain)
-    print(f"{kind}: {found:.3f} of 255")
-    assert found <= EIGHT_BIT_MEAN
 
 
 @pytest.mark.parametrize("name", ["compiled", "compiled graph"])
