@@ -1,0 +1,150 @@
+"""What `quality: fast` costs on the picture book: `python bench/fast.py --lora watercolor=LORA`.
+
+The same held-out prompts and seeds are drawn by the story's own 50 DDIM steps and by `fast`, through the engine. A
+classifier that has seen drawn pictures alone reads them, the base's own predictor scores them. With a LoRA, a style
+classifier says how often they have its style. All of it is written to bench/results/fast.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import torch
+
+from kolors_submit.device import read_machine
+from kolors_submit.engine import base as bases
+from kolors_submit.engine.conditioning import encode
+from kolors_submit.engine.draw import draw, load_models
+from kolors_submit.engine.lora_files import read as read_lora
+from kolors_submit.engine.method import method_of
+from kolors_submit.engine.plan import Sizes, fitting, render_plans
+from kolors_submit.engine.sampler import Task
+from kolors_submit.picturebook.captions import caption
+from kolors_submit.picturebook.grammar import sample_held_out
+from kolors_submit.picturebook.pretrain import classifier, predictor
+from kolors_submit.picturebook.pretrain.reader import ATTRIBUTES, attribute_reader, labels, style_reader
+from kolors_submit.picturebook.samples import STYLE_WORDS
+from kolors_submit.picturebook.scenes import Scene
+from kolors_submit.picturebook.styles import STYLES
+from kolors_submit.story import Render
+from kolors_submit.weights import PICTUREBOOK, Base, count_parameters, open_base
+
+HERE = Path(__file__).parent
+READ = {"hair": "hair_left", "clothes": "clothes_left", "animal": "animal", "place": "place", "time": "time"}
+MAY_LOSE = {"attributes": 0.02, "score": 0.1}
+STYLE_KEPT = 0.95
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--lora", metavar="STYLE=FILE", help="a LoRA of one of the styles that the classifier knows")
+    parser.add_argument("--count", type=int, default=200)
+    parser.add_argument("--out", type=Path, default=HERE / "results")
+    options = parser.parse_args()
+    where = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    base = open_base(PICTUREBOOK, "picturebook")
+    scenes = held_out(options.count)
+    figures: dict[str, object] = {"device": where.type, "prompts": options.count}
+    style, _, lora = (options.lora or "").partition("=")
+    for name, file in (("base", None), (style, lora)) if options.lora else (("base", None),):
+        prompts = in_words(scenes, None if file is None else name)
+        figures[name] = compare(base, scenes, prompts, name, Path(file) if file else None, where)
+    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / "fast.json").write_text(json.dumps(figures, indent=2) + "\n")
+    print(json.dumps(figures, indent=2))
+
+
+def held_out(count: int) -> list[Scene]:
+    """Scenes of one person whose combinations no training has seen."""
+    rng = Random(7)
+    return [scene for scene in (sample_held_out(rng) for _ in range(4 * count)) if len(scene.people) == 1][:count]
+
+
+def in_words(scenes: Sequence[Scene], style: str | None) -> list[str]:
+    """A caption for each, in Chinese and English by turns, with the style's words."""
+    rng = Random(8)
+    words = [caption(scene, rng, ("zh", "en")[i % 2], complete=True) for i, scene in enumerate(scenes)]
+    if style is None:
+        return words
+    return [text.rstrip("。.") + ("，", ", ")[i % 2] + STYLE_WORDS[style][i % 2] for i, text in enumerate(words)]
+
+
+def compare(
+    base: Base, scenes: Sequence[Scene], prompts: Sequence[str], style: str, lora: Path | None, where: torch.device
+) -> dict[str, object]:
+    table: dict[str, object] = {}
+    found: dict[str, dict[str, float]] = {}
+    made: dict[str, torch.Tensor] = {}
+    for quality in ("exact", "fast"):
+        settings = Render(width=256, height=256, quality=quality)
+        begun = time.monotonic()
+        made[quality] = pictures(base, prompts, settings, lora, where)
+        took = time.monotonic() - begun
+        found[quality] = read(base, scenes, made[quality], style, where)
+        table[quality] = {"method": method_of(settings).record(), "seconds": round(took, 1), **found[quality]}
+        print(style, quality, table[quality], flush=True)
+    loses = {key: found["exact"][key] - found["fast"][key] for key in MAY_LOSE}
+    holds = all(loses[key] <= most for key, most in MAY_LOSE.items())
+    difference = float((made["exact"].float() - made["fast"].float()).abs().mean())
+    if "style" in found["fast"]:
+        holds = holds and found["fast"]["style"] >= STYLE_KEPT
+    return {**table, "loses": loses, "may_lose": MAY_LOSE, "holds": holds, "mean_pixel_difference": difference}
+
+
+def pictures(
+    base: Base, prompts: Sequence[str], settings: Render, lora: Path | None, where: torch.device
+) -> torch.Tensor:
+    """(count, h, w, 3) uint8, drawn by the engine's own plan for this machine."""
+    machine = read_machine(where.type)
+    sizes = Sizes(count_parameters(base, "unet"), count_parameters(base, "text_encoder"), 32 * 32)
+    plan = fitting(render_plans(machine, settings, len(prompts), sizes), machine)[0]
+    negative, *positives = encode(base, ["", *prompts], where.type, plan.compute.torch_dtype)
+    tasks = [Task(positive, negative, seed) for seed, positive in enumerate(positives)]
+    weights = read_lora(lora, bases.config(base, "unet")) if lora else None
+    made = torch.zeros((len(tasks), settings.height, settings.width, 3), dtype=torch.uint8)
+
+    def deliver(index: int, picture: object, _: float) -> None:
+        assert picture is not None
+        made[index] = torch.from_numpy(np.array(picture))
+
+    draw(lambda: load_models(base, weights, settings, plan), tasks, settings, plan, deliver, devices=machine.devices)
+    return made
+
+
+def read(base: Base, scenes: Sequence[Scene], made: torch.Tensor, style: str, where: torch.device) -> dict[str, float]:
+    """The share of attributes read rightly, the mean score, and with a LoRA the share of pictures in its style."""
+    attributes = classifier.load(HERE / "data" / "reader-attributes.safetensors", attribute_reader(), where)
+    rows = [labels(scene) for scene in scenes]
+    known = {name: torch.tensor([row[name] for row in rows], device=where) for name in ATTRIBUTES}
+    accuracy = classifier.accuracy(attributes, made, known, where)
+    five = {name: round(accuracy[head], 4) for name, head in READ.items()}
+    result = {"attributes": sum(five.values()) / 5, "score": score(base, made, where), **five}
+    if style in STYLES:
+        styles = classifier.load(HERE / "data" / "reader-style.safetensors", style_reader(len(STYLES)), where)
+        seen = classifier.read(styles, made, where)["style"]
+        result["style"] = float((seen == STYLES.index(style)).float().mean())
+    return {name: round(value, 4) for name, value in result.items()}
+
+
+@torch.no_grad()
+def score(base: Base, made: torch.Tensor, where: torch.device) -> float:
+    """The mean of the base's own predictor."""
+    from aesthetics_predictor import AestheticsPredictorV2Linear
+
+    assert base.predictor is not None
+    model = AestheticsPredictorV2Linear.from_pretrained(base.predictor).float().to(where).eval()
+    values = []
+    for part in made.split(64):
+        pixels = predictor.pixels((part.permute(0, 3, 1, 2).float() / 255).to(where), model.config.image_size)
+        values.append(model(pixel_values=pixels).logits[:, 0].cpu())
+    return float(torch.cat(values).mean())
+
+
+if __name__ == "__main__":
+    main()
