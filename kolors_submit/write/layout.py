@@ -24,9 +24,8 @@ def story_values(
     title: str, characters: Mapping[str, str], panels: Sequence[Mapping[str, str]], order: Order
 ) -> dict[str, Any]:
     """All that the story file says, with settings that run on Kolors and on the picture book."""
-    dataset: dict[str, Any] = {"source": order.source}
-    if order.subset:
-        dataset |= {"subset": order.subset, "captions": f"{{prompt}}, {order.look.en}"}
+    found = {"source": order.pictures.source, "subset": order.pictures.subset, "captions": order.pictures.captions}
+    dataset: dict[str, Any] = {name: value for name, value in found.items() if value is not None}
     dataset |= {"size": 1024, "filters": {"shape": {"min_width": 512, "min_height": 512}}}
     return {
         "schema": SCHEMA,
@@ -99,12 +98,11 @@ def story_text(values: Mapping[str, Any], order: Order, *, filled: bool = True) 
 
 def _about_dataset(order: Order) -> list[str]:
     """What the person has to know of the training pictures."""
-    if order.subset:
-        return ["On Kolors the style is learnt from 30 pictures of ModelScope's public style data set."]
-    if ":" in order.source:
-        return ["The pictures that the style is learnt from, with their captions."]
+    source = order.pictures.source
+    if ":" in source:
+        return ["The pictures that the style is learnt from on Kolors."]
     return [
-        f"Put 20 to 60 pictures of the style into {order.source}, each with its caption in a .txt of the same name;",
+        f"Put 20 to 60 pictures of the style into {source}, each with its caption in a .txt of the same name;",
         "`captions: wd14`, `vlm` or `data-juicer` here has a model write those .txt files.",
     ]
 

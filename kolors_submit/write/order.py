@@ -24,26 +24,38 @@ MAX_SCENE = 1_000
 
 
 @dataclass(frozen=True)
+class Pictures:
+    """Where training pictures are, as a story's dataset says it."""
+
+    source: str
+    subset: str | None = None
+    captions: str | None = None
+
+
+@dataclass(frozen=True)
 class Look:
-    """A style: its names, and its pictures on ModelScope (subset) and in the picture book, where they have it."""
+    """A style: its names, the picture book's nearest to it, and public pictures of it on ModelScope, if any."""
 
     zh: str
     en: str
     names: tuple[str, ...]
     picturebook: str
-    subset: str | None = None
+    pictures: Pictures | None = None
 
+
+WATERCOLORS = Pictures("modelscope:iic/style_custom_dataset", "Watercolor", "{prompt}, watercolor style")
+"""30 pictures with captions."""
+
+ANIME = Pictures("modelscope:AI-ModelScope/lowres_anime", None, "二次元")
+"""The contest's own baseline, one caption for all."""
 
 LOOKS = (
-    Look("水彩画风格", "watercolor style", ("水彩", "watercolor", "watercolour"), "watercolor", "Watercolor"),
+    Look("水彩画风格", "watercolor style", ("水彩", "watercolor", "watercolour"), "watercolor", WATERCOLORS),
     Look("水墨画风格", "Chinese ink painting style", ("水墨", "国画", "ink"), "ink"),
     Look("蜡笔画风格", "crayon drawing style", ("蜡笔", "crayon"), "crayon"),
     Look("剪纸风格", "paper cut style", ("剪纸", "paper cut", "papercut", "paper-cut"), "papercut"),
+    Look("二次元", "二次元, anime style", ("二次元", "动漫", "anime"), "crayon", ANIME),
 )
-"""What the picture book draws too."""
-
-PUBLIC = "modelscope:iic/style_custom_dataset"
-"""ModelScope's own style pictures: 30 captioned ones a style."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +68,7 @@ class Order:
     language: Language
     outline: tuple[str, ...]
     team: str
-    source: str
-    subset: str | None
+    pictures: Pictures
 
     @property
     def style(self) -> str:
@@ -93,9 +104,8 @@ def make_order(
         )
     _refuse_odd_text(idea, style, team, dataset or "", out.name)
     look = find_look(style)
-    subset = None if dataset else look.subset
-    source = dataset or (PUBLIC if subset else f"pictures/{out.stem}")
-    return Order(idea, look, count, language, scenes, team, source, subset)
+    pictures = Pictures(dataset) if dataset else look.pictures or Pictures(f"pictures/{out.stem}")
+    return Order(idea, look, count, language, scenes, team, pictures)
 
 
 def _refuse_odd_text(idea: str, style: str, team: str, dataset: str, out: str) -> None:

@@ -41,7 +41,8 @@ def test_files_of_the_bundle(packed: Path) -> None:
 
 
 def test_a_captioners_trigger_is_the_cards(tmp_path: Path) -> None:
-    dataset = {"source": "pictures", "captions": {"by": "wd14", "trigger": "my style"}}
+    captions = {"by": "wd14", "trigger": "my style"}
+    dataset = {"source": "picturebook:watercolor", "captions": captions, "size": 64}
     job = make_run(tmp_path, chosen=story(dataset=dataset))
     assert pack(job) and all(finding.level == "ok" for finding in check(job.run.bundle))
     assert ModelCard.load(job.run.bundle / "README.md").data.to_dict()["trigger_words"] == ["my style", "水彩画风格"]
