@@ -285,6 +285,14 @@ def test_styles_by_their_names(style, picturebook, source, suffix):
     assert values["bases"]["picturebook"]["dataset"]["source"] == f"picturebook:{picturebook}"
 
 
+@pytest.mark.parametrize("name", ["watercolor", "ink", "contest-baseline"])
+def test_a_try_out_on_the_picture_book_trains_as_the_stories_do(name):
+    ours = load_story(ROOT / f"stories/{name}.yaml").bases["picturebook"]
+    style = {"watercolor": "水彩", "ink": "水墨", "contest-baseline": "二次元"}[name]
+    written = Story.model_validate(template_values(make_order("x", style, OUT))).bases["picturebook"]
+    assert written == ours
+
+
 def test_ones_own_pictures_take_the_place_of_the_public_ones(chat, capsys):
     assert write(capsys, "猫", "--out", "a.yaml", "--dataset", "modelscope:me/pictures")[0] == 0
     dataset = load_story("a.yaml").dataset
