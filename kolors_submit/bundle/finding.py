@@ -19,10 +19,14 @@ class Finding:
 
 
 def fail(rule: str, message: str) -> Finding:
-    """The entry breaks a rule."""
-    return Finding("fail", rule, message)
+    """The entry breaks a rule. The message may quote a stranger: what a terminal would obey is shown as an escape."""
+    return Finding("fail", rule, _visible(message))
 
 
 def warn(rule: str, message: str) -> Finding:
-    """Allowed, but a person should look."""
-    return Finding("warn", rule, message)
+    """Allowed, but a person should look; of the message the same holds."""
+    return Finding("warn", rule, _visible(message))
+
+
+def _visible(text: str) -> str:
+    return "".join(one if one.isprintable() or one == "\n" else one.encode("unicode_escape").decode() for one in text)

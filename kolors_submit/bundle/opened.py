@@ -45,8 +45,8 @@ class Opened:
     @property
     def base(self) -> str | None:
         """The base's name, as train.json says."""
-        base = (self.train or {}).get("base")
-        return base.get("name") if isinstance(base, dict) else None
+        name = at(self.train, "base", "name")
+        return name if isinstance(name, str) else None
 
     @property
     def is_demonstration(self) -> bool:
@@ -56,6 +56,13 @@ class Opened:
     def in_folder(self, folder: str, suffix: str) -> list[str]:
         """The files in one of the bundle's folders with a suffix."""
         return [name for name in self.names if name.startswith(f"{folder}/") and name.endswith(suffix)]
+
+
+def at(value: Any, *keys: str) -> Any:
+    """A value inside nested objects of a stranger's JSON, or None."""
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
 
 
 def open_values(folder: Path, names: list[str]) -> tuple[Opened, list[Finding]]:

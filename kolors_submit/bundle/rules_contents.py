@@ -12,7 +12,7 @@ from kolors_submit.bundle import layout
 from kolors_submit.bundle.contents import CONFIGURATION, prompt_rows
 from kolors_submit.bundle.entry import KOLORS
 from kolors_submit.bundle.finding import Finding, fail, warn
-from kolors_submit.bundle.opened import Opened
+from kolors_submit.bundle.opened import Opened, at
 from kolors_submit.weights import OFFICIAL_PREDICTOR
 
 CONTEST_THRESHOLD = 6.0
@@ -69,9 +69,8 @@ def _scores_of_story(value: dict[str, Any], values: list[float], threshold: floa
 def _gate(bundle: Opened, mean: float, threshold: float) -> Iterator[Finding]:
     """On Kolors the contest's predictor and threshold count; a demonstration is held to its own."""
     assert bundle.scores is not None
-    predictor = bundle.scores.get("predictor")
-    name = predictor.get("name") if isinstance(predictor, dict) else None
-    if not isinstance(name, str) or not _SHA256.fullmatch(str(predictor.get("digest") if predictor else None)):
+    name, digest = (at(bundle.scores, "predictor", key) for key in ("name", "digest"))
+    if not isinstance(name, str) or not _SHA256.fullmatch(str(digest)):
         yield fail("score", "scores.json does not say which predictor scored, by name and digest")
     elif name != OFFICIAL_PREDICTOR:
         level = warn if bundle.is_demonstration else fail
@@ -99,13 +98,11 @@ def base(bundle: Opened) -> Iterator[Finding]:
     """Made on Kolors, trained and rendered on one and the same base."""
     if bundle.train is None:
         return
-    trained = bundle.train.get("base")
-    known = isinstance(trained, dict) and (
-        _SHA256.fullmatch(str(trained.get("digest"))) or (bundle.is_imported and trained.get("digest") is None)
-    )
+    trained, digest = bundle.train.get("base"), at(bundle.train, "base", "digest")
+    known = _SHA256.fullmatch(str(digest)) or (bundle.is_imported and digest is None)
     if not known or not bundle.base:
         yield fail("base", "train.json does not say on which base it trained, by name and digest")
-    elif bundle.environment is not None and trained != (bundle.environment.get("render") or {}).get("base"):
+    elif bundle.environment is not None and trained != at(bundle.environment, "render", "base"):
         yield fail("base", "train.json and environment.json name different bases")
     elif bundle.is_demonstration:
         message = f"its base is {str(bundle.base)[:80]!r}, not {KOLORS}; no contest accepts it"

@@ -13,7 +13,7 @@ from PIL import Image
 
 from kolors_submit.bundle import layout, lora, manifest, workflows
 from kolors_submit.bundle.finding import Finding, fail, warn
-from kolors_submit.bundle.opened import Opened
+from kolors_submit.bundle.opened import Opened, at
 from kolors_submit.errors import InputError
 from kolors_submit.files import file_digest
 from kolors_submit.story import panel_prompt
@@ -79,8 +79,9 @@ def lora_files(bundle: Opened) -> Iterator[Finding]:
     if not tensors or not ckpts:
         yield fail("lora", "lora/ needs the LoRA as .safetensors and as .ckpt; run `kolors-submit bundle` again")
         return
-    if len(ckpts) > 1:
-        yield fail("lora", f"lora/ has {len(ckpts)} .ckpt files; it holds one")
+    for files, kind in ((tensors, ".safetensors"), (ckpts, ".ckpt"), (third, f"*{layout.DIFFUSERS}")):
+        if len(files) > 1:
+            yield fail("lora", f"lora/ has {len(files)} {kind} files; it holds one")
     path = bundle.folder / tensors[0]
     found = lora.summarise(path)
     yield from _against_story(bundle, found)
@@ -112,7 +113,7 @@ def _against_records(bundle: Opened, path: Path, found: lora.LoraSummary) -> Ite
     """What training and rendering noted about the LoRA."""
     if bundle.train is not None and bundle.train.get("modules") != found.modules:
         yield fail("lora", f"the LoRA has {found.modules} modules, train.json says {bundle.train.get('modules')}")
-    used = _at(bundle.environment, "render", "lora", "sha256")
+    used = at(bundle.environment, "render", "lora", "sha256")
     if bundle.environment is not None and used != file_digest(path):
         yield fail("lora", f"the panels were rendered with another LoRA (SHA-256 {str(used)[:16]}…)")
 
@@ -205,10 +206,3 @@ def _json(text: Any) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
-
-
-def _at(value: Any, *keys: str) -> Any:
-    """A value inside nested objects, or None."""
-    for key in keys:
-        value = value.get(key) if isinstance(value, dict) else None
-    return value

@@ -71,6 +71,10 @@ CASES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "no lora": (lambda b: shutil.rmtree(b / "lora"), "lora: lora/ needs"),
     "no ckpt": (lambda b: (b / f"lora/{LORA}.ckpt").unlink(), "lora: lora/ needs"),
     "a cut lora": (lambda b: os.truncate(b / f"lora/{LORA}.safetensors", 5000), f"lora: lora/{LORA}.safetensors"),
+    "a second lora": (
+        lambda b: (b / "lora/second.safetensors").write_bytes((b / f"lora/{LORA}.safetensors").read_bytes()),
+        "lora: lora/ has 2 .safetensors files; it holds one",
+    ),
     "another lora": (another_lora, "lora: the panels were rendered with another LoRA"),
     "another lora in one file": (
         lambda b: another_lora(b, ckpt=False),

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
+import itertools
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from kolors_submit.bundle.check import CheckError, check, check_bundle
+from kolors_submit.bundle import manifest
+from kolors_submit.bundle.check import RULES, CheckError, check, check_bundle
 from kolors_submit.bundle.manifest import NewerFormat
+from kolors_submit.bundle.opened import open_values
 from kolors_submit.errors import InputError
 from kolors_submit.report import quiet
 from tests.bundle.cases import (
@@ -35,6 +41,23 @@ def test_each_rule_sees_what_breaks_it(bundle: Path, failures: Callable[[Path], 
     assert any(expected.replace(" ", "") in line.replace(" ", "") for line in found), found
     with pytest.raises(CheckError, match="failure"):
         check_bundle(bundle, quiet())
+
+
+ODD: tuple[Any, ...] = ("\x1b[2J\u202e", 5, [], {}, None, -1, 1e308)
+
+
+@pytest.mark.parametrize("name", ["scores", "train", "data", "environment", "configuration"])
+def test_odd_values_are_findings_that_a_terminal_can_show(packed: Path, name: str) -> None:
+    rules = [rule for _, rule in RULES if rule.__module__.endswith("rules_contents")]
+    opened, _ = open_values(packed, manifest.files_below(packed))
+    value = getattr(opened, name)
+    places = [(key,) for key in value]
+    places += [(key, inner) for key in value if isinstance(value[key], dict) for inner in value[key]]
+    for odd, place in itertools.product(ODD, places):
+        spoilt = copy.deepcopy(value)
+        (spoilt if len(place) == 1 else spoilt[place[0]])[place[-1]] = odd
+        found = [finding for rule in rules for finding in rule(dataclasses.replace(opened, **{name: spoilt}))]
+        assert all(str(finding).isprintable() for finding in found), (place, odd)
 
 
 @pytest.mark.parametrize("name", ["story.yaml", "scores.json", "images/05.png", f"lora/{LORA}.ckpt", "index.html"])
