@@ -11,7 +11,7 @@ from pathlib import Path
 from kolors_submit.bundle import archive, layout, manifest, rules_contents, rules_files, rules_pages
 from kolors_submit.bundle.finding import Finding, fail
 from kolors_submit.bundle.manifest import NewerFormat
-from kolors_submit.bundle.opened import Opened, open_values
+from kolors_submit.bundle.opened import Opened, open_values, without_folder
 from kolors_submit.errors import InputError, RuleError
 from kolors_submit.report import Reporter
 
@@ -108,7 +108,7 @@ def _apply(name: str, rule: Rule, bundle: Opened) -> list[Finding]:
     except NewerFormat:
         raise
     except InputError as error:
-        found.append(fail(name, str(error).replace(f"{bundle.folder}/", "")))
+        found.append(fail(name, without_folder(error, bundle.folder)))
     return found
 
 

@@ -12,7 +12,7 @@ import yaml
 
 from kolors_submit.bundle import layout
 from kolors_submit.errors import InputError
-from kolors_submit.story import Story, load_story, panel_prompt
+from kolors_submit.story import Story, panel_prompt
 
 CONFIGURATION = {"framework": "pytorch", "task": "text-to-image-synthesis"}
 """What ModelScope reads to know what a model is for."""
@@ -43,11 +43,6 @@ def story_text(story: Story, *, only_said: bool = False) -> str:
     """The resolved story as a story file that loads to the same Story; `only_said` leaves out what it does not say."""
     values = story.model_dump(by_alias=True, mode="json", exclude_unset=only_said)
     return yaml.dump(values, Dumper=_Dumper, allow_unicode=True, sort_keys=False, width=110)
-
-
-def read_story(path: Path) -> Story:
-    """The story of a bundle; raises StoryError with every problem."""
-    return load_story(path)
 
 
 def prompt_rows(story: Story) -> list[PromptRow]:

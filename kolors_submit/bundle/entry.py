@@ -12,9 +12,7 @@ from kolors_submit.bundle.contents import PromptRow, prompt_rows
 from kolors_submit.bundle.lora import LoraSummary
 from kolors_submit.export.comfyui import NODE_ALPHA_LIMIT
 from kolors_submit.story import Captioner, Story
-
-KOLORS = "kolors"
-"""The name of the base that the contest accepts; on any other an entry is a demonstration."""
+from kolors_submit.weights.known import KOLORS
 
 
 @dataclass(frozen=True)

@@ -116,7 +116,7 @@ def read_json_strictly(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > layout.size_limit(path.name):
             raise InputError(f"{path} is larger than {layout.size_limit(path.name):,} bytes")
-        value = json.loads(path.read_text("utf-8"), object_pairs_hook=_no_repeats, parse_constant=_no_constant)
+        value = json.loads(path.read_text("utf-8"), object_pairs_hook=no_repeats, parse_constant=_no_constant)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
@@ -143,7 +143,8 @@ def _is_size(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= layout.MAX_BYTES
 
 
-def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object whose keys are all different (json's object_pairs_hook); raises ValueError for others."""
     value = dict(pairs)
     if len(value) != len(pairs):
         raise ValueError("a key is given twice")

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from kolors_submit.bundle import layout
-from kolors_submit.bundle.contents import PromptRow, read_prompts, read_story
-from kolors_submit.bundle.entry import KOLORS
+from kolors_submit.bundle.contents import PromptRow, read_prompts
 from kolors_submit.bundle.finding import Finding, fail
 from kolors_submit.bundle.manifest import NewerFormat, read_json_strictly, refuse_newer
 from kolors_submit.errors import InputError
-from kolors_submit.story import Story, read_document
+from kolors_submit.story import Story, load_story, read_document
 from kolors_submit.story.model import SCHEMA
+from kolors_submit.weights.known import KOLORS
 
 FORMATS = {layout.SCORES: 1, layout.TRAIN: 1, layout.DATA: 1, layout.ENVIRONMENT: 1, layout.IMPORT: 1}
 """The newest format that this program knows, of each file that has one."""
@@ -77,7 +77,7 @@ def open_values(folder: Path, names: list[str]) -> tuple[Opened, list[Finding]]:
         except NewerFormat:
             raise
         except InputError as error:
-            findings.append(fail(name, _without(str(error), folder)))
+            findings.append(fail(name, without_folder(error, folder)))
             return None
 
     opened = Opened(
@@ -99,7 +99,7 @@ def _story(path: Path) -> Story:
     schema = read_document(path).values.get("schema")
     if isinstance(schema, int) and schema > SCHEMA:
         raise NewerFormat(f"{path} is format {schema}; this program reads up to {SCHEMA}: update kolors-submit")
-    return read_story(path)
+    return load_story(path)
 
 
 def _with_format(path: Path) -> dict[str, Any]:
@@ -108,6 +108,6 @@ def _with_format(path: Path) -> dict[str, Any]:
     return value
 
 
-def _without(message: str, folder: Path) -> str:
+def without_folder(message: object, folder: Path) -> str:
     """A message without the folder that the bundle happens to lie in."""
-    return message.replace(f"{folder}/", "")
+    return str(message).replace(f"{folder}/", "")

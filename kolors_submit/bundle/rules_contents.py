@@ -10,10 +10,10 @@ from typing import Any
 
 from kolors_submit.bundle import layout
 from kolors_submit.bundle.contents import CONFIGURATION, prompt_rows
-from kolors_submit.bundle.entry import KOLORS
 from kolors_submit.bundle.finding import Finding, fail, warn
 from kolors_submit.bundle.opened import Opened, at
 from kolors_submit.weights import OFFICIAL_PREDICTOR
+from kolors_submit.weights.known import KOLORS
 
 CONTEST_THRESHOLD = 6.0
 TOLERANCE = 1e-5

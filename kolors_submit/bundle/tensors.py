@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from kolors_submit.bundle.manifest import no_repeats
 from kolors_submit.errors import InputError
 
 MAX_HEADER = 16_000_000
@@ -53,7 +54,7 @@ def read_header(path: Path) -> Header:
             raise InputError(f"{path} is no safetensors file with a header of at most {MAX_HEADER:,} bytes")
         text = file.read(length)
     try:
-        value = json.loads(text.decode("utf-8"), object_pairs_hook=_no_repeats)
+        value = json.loads(text.decode("utf-8"), object_pairs_hook=no_repeats)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: the header is no JSON: {error}") from error
     if not isinstance(value, dict) or len(value) > MAX_TENSORS:
@@ -111,10 +112,3 @@ def _fill_the_file(path: Path, tensors: Mapping[str, TensorInfo], data_start: in
         position = info.end
     if position != size:
         raise InputError(f"{path} has {size:,} bytes, its header describes {position:,}")
-
-
-def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) != len(pairs):
-        raise ValueError("a name is given twice")
-    return value

@@ -46,10 +46,7 @@ TOLERANCE = 1e-5
 
 @dataclass(frozen=True)
 class Exported:
-    """A written file: its base's name, layers in it, layers that a LoRA of this base can have on these targets.
-
-    `alphas` and `ranks` are those of the LoRA; `scale` is alpha / rank where all layers have the same.
-    """
+    """A written file: the name of the base that it fits, its number of layers, and their different ranks and alphas."""
 
     path: Path
     base: str
@@ -59,7 +56,7 @@ class Exported:
 
     @property
     def scale(self) -> float | None:
-        """Alpha / rank, where there is one of each."""
+        """Alpha / rank, where all layers have the same."""
         return self.alphas[0] / self.ranks[0] if len(self.alphas) == len(self.ranks) == 1 else None
 
 
@@ -83,12 +80,14 @@ def export(
     if out.resolve() == source.resolve():
         raise InputError(f"{out} is the file itself; name another with --out")
     name, config, lora = read(source, base, keys, alpha)
+    alphas = tuple(sorted({module.alpha for module in lora.modules.values()}))
+    if to == "diffsynth" and len(alphas) > 1:
+        raise InputError(f"the LoRA has {len(alphas)} different alphas, and DiffSynth's file has no place for them")
     if to == "diffsynth":
         lora_files.write_ckpt(out, lora)
     else:
         tensors = (lora_files.to_kohya if to == "kohya" else lora_files.to_diffusers)(lora, config)
         lora_files.write_safetensors(out, tensors, lora.metadata)
-    alphas = tuple(sorted({module.alpha for module in lora.modules.values()}))
     _prove(out, to, lora, config, alphas)
     ranks = tuple(sorted({module.rank for module in lora.modules.values()}))
     return Exported(out, name, len(lora.modules), ranks, alphas)
@@ -128,9 +127,6 @@ def _prove(path: Path, to: str, lora: Lora, config: Config, alphas: tuple[float,
     """Read the written file as its readers do and compare every layer's update."""
     from kolors_submit.engine import lora_files
 
-    if to == "diffsynth" and len(alphas) > 1:
-        path.unlink()
-        raise InputError(f"the LoRA has {len(alphas)} different alphas, and DiffSynth's file has no place for them")
     back = lora_files.read(path, config, alphas[0] if to == "diffsynth" else None, to)
     for name, module in lora.modules.items():
         ours = module.update()

@@ -10,7 +10,7 @@ from typing import Any
 from kolors_submit import weights
 from kolors_submit.bundle import layout, manifest, workflows
 from kolors_submit.bundle.contents import CONFIGURATION, prompts_text, story_text
-from kolors_submit.bundle.entry import KOLORS, Entry
+from kolors_submit.bundle.entry import Entry
 from kolors_submit.bundle.lora import LoraSummary
 from kolors_submit.device import find_device
 from kolors_submit.errors import OutsideError
@@ -24,6 +24,7 @@ from kolors_submit.report import Reporter
 from kolors_submit.score import score_folder
 from kolors_submit.sheet import story_sheet
 from kolors_submit.story import Story, panel_prompt
+from kolors_submit.weights.known import KOLORS
 
 FORMAT = 1
 TRAIN_FORMAT = 1

@@ -11,10 +11,11 @@ from huggingface_hub import ModelCard
 from kolors_submit.bundle import layout
 from kolors_submit.bundle.archive import open_bundle, write_zip
 from kolors_submit.bundle.check import check
-from kolors_submit.bundle.contents import prompt_rows, read_prompts, read_story
+from kolors_submit.bundle.contents import prompt_rows, read_prompts
 from kolors_submit.bundle.pack import pack
 from kolors_submit.errors import InputError
 from kolors_submit.files import file_digest
+from kolors_submit.story import load_story
 from tests.bundle.runs import LORA, make_run, story
 
 EXPECTED = {
@@ -79,7 +80,7 @@ def test_a_missing_stage_is_named(tmp_path: Path) -> None:
 
 
 def test_story_and_prompts_come_back(packed: Path) -> None:
-    assert read_story(packed / "story.yaml") == story()
+    assert load_story(packed / "story.yaml") == story()
     assert read_prompts(packed / "prompts.csv") == prompt_rows(story())
 
 
