@@ -11,6 +11,7 @@ from kolors_submit.bundle import layout
 from kolors_submit.bundle.contents import PromptRow, prompt_rows
 from kolors_submit.bundle.lora import LoraSummary
 from kolors_submit.export.comfyui import NODE_ALPHA_LIMIT
+from kolors_submit.hub import name_problems
 from kolors_submit.story import Captioner, Story
 from kolors_submit.weights.known import KOLORS
 
@@ -84,7 +85,7 @@ class Entry:
     def repository(self) -> str | None:
         """The hub's id where the story names a sound one."""
         name = self.story.submission.repository
-        return name if layout.is_repository(name) else None
+        return name if name is not None and not name_problems(name) else None
 
     @property
     def address(self) -> str | None:

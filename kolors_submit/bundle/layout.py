@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Collection, Iterable
 from pathlib import PurePosixPath
@@ -43,7 +42,6 @@ LIMITS = {
 MAX_PANEL_SIDE = 2048
 MAX_SHEET_PIXELS = 100_000_000
 
-_REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,95}/[A-Za-z0-9][A-Za-z0-9_.-]{0,95}")
 _WINDOWS = {"con", "prn", "aux", "nul", *(f"{name}{digit}" for name in ("com", "lpt") for digit in range(1, 10))}
 
 
@@ -54,11 +52,6 @@ DIFFUSERS = "_diffusers.safetensors"
 def panel_file(number: int) -> str:
     """The path of panel `number`, counted from 1."""
     return f"{IMAGES}/{number:02d}.png"
-
-
-def is_repository(name: str | None) -> bool:
-    """Whether a hub's id is `owner/Name` in ASCII."""
-    return name is not None and _REPOSITORY.fullmatch(name) is not None
 
 
 def path_problem(name: str) -> str | None:

@@ -12,6 +12,7 @@ from kolors_submit.bundle import layout
 from kolors_submit.bundle.contents import CONFIGURATION, prompt_rows
 from kolors_submit.bundle.finding import Finding, fail, warn
 from kolors_submit.bundle.opened import Opened, at
+from kolors_submit.hub import name_problems
 from kolors_submit.weights import OFFICIAL_PREDICTOR
 from kolors_submit.weights.known import KOLORS
 
@@ -163,13 +164,8 @@ def names(bundle: Opened) -> Iterator[Finding]:
     if bundle.story is None:
         return
     submission = bundle.story.submission
-    repository = submission.repository
-    if repository is not None and not layout.is_repository(repository):
-        yield fail(
-            "name", f"{repository[:80]!r} is no id of a hub: owner/Name in letters, digits, dot, dash, underscore"
-        )
-    elif repository is not None and repository.split("/")[1].lower() == "test":
-        yield fail("name", "ModelScope hides a model called test; choose another name")
+    for problem in name_problems(submission.repository) if submission.repository is not None else ():
+        yield fail("name", f"submission.repository: {problem}")
     if not bundle.is_demonstration and not _CONTEST_NAME.fullmatch(submission.display_name or ""):
         yield warn("name", "the contest's name is 队伍名称-可图Kolors训练-作品名称; set submission.display_name")
     if not bundle.is_demonstration and not bundle.story.team:

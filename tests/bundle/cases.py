@@ -169,7 +169,10 @@ CASES: dict[str, tuple[Callable[[Path], Any], str]] = {
         lambda b: replace(b, "story.yaml", "title:", "title: !!python/name:os.system #"),
         "story.yaml",
     ),
-    "a bad id": (lambda b: replace(b, "story.yaml", "team/Rainy-Cat", "队伍/雨猫"), "is no id of a hub"),
+    "a bad id": (
+        lambda b: replace(b, "story.yaml", "team/Rainy-Cat", "队伍/雨猫"),
+        "submission.repository: the owner '队伍' is not ASCII",
+    ),
     "called test": (lambda b: replace(b, "story.yaml", "team/Rainy-Cat", "team/Test"), "hides a model called test"),
 }
 

@@ -47,7 +47,7 @@ def test_a_captioners_trigger_is_the_cards(tmp_path: Path) -> None:
     job = make_run(tmp_path, chosen=story(dataset=dataset))
     assert pack(job) and all(finding.level == "ok" for finding in check(job.run.bundle))
     assert ModelCard.load(job.run.bundle / "README.md").data.to_dict()["trigger_words"] == ["my style", "水彩画风格"]
-    assert read_story(job.run.bundle / "story.yaml").dataset == job.story.dataset
+    assert load_story(job.run.bundle / "story.yaml").dataset == job.story.dataset
 
 
 def test_equal_runs_equal_bytes(packed: Path, tmp_path: Path) -> None:
