@@ -138,12 +138,22 @@ def build_vae_decoder(config: Config) -> SDXLVAEDecoder:
     return _VAEDecoder(config)
 
 
+class _ChatGLMConfig(ChatGLMConfig):
+    """DiffSynth reads `torch_dtype`, which transformers calls `dtype` now and prints a warning for."""
+
+    @property
+    def torch_dtype(self) -> torch.dtype | None:
+        """The dtype that the layers are made in."""
+        dtype: torch.dtype | None = self.dtype
+        return dtype
+
+
 def build_text_encoder(config: Config) -> ChatGLMModel:
     """Build DiffSynth's ChatGLM from its config, without the output layer, which conditioning never uses.
 
     Normalisation weights start at one (the class leaves them uninitialised); all else has torch's initial values.
     """
-    model = ChatGLMModel(ChatGLMConfig(**config), empty_init=False)
+    model = ChatGLMModel(_ChatGLMConfig(**config), empty_init=False)
     del model.output_layer
     for module in model.modules():
         if isinstance(module, RMSNorm):

@@ -1,12 +1,12 @@
 """A YAML file as plain values with their lines, and the findings about it.
 
-A story may be a stranger's: only plain YAML is read (no tags, anchors or aliases, no second document), up to
-`MAX_BYTES` and `MAX_DEPTH`, and reading never makes the program import or run anything.
+A story may be a stranger's: only plain YAML is read (no tags, anchors or aliases, no second document, no character that
+nobody sees), up to `MAX_BYTES` and `MAX_DEPTH`, and reading never makes the program import or run anything.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,10 @@ from typing import Any
 import yaml
 
 from kolors_submit.errors import InputError
-from kolors_submit.text import STEERING
+from kolors_submit.text import STEERING, tame
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 32
-
-_STEERS = "holds a control character or one that turns the direction of writing; take it out"
 
 Location = tuple[str | int, ...]
 
@@ -64,7 +62,7 @@ class Document:
         while known and known not in self.lines:
             known = known[:-1]
         panel = path[1] + 1 if len(path) > 1 and path[0] == "panels" and isinstance(path[1], int) else None
-        field = ".".join(map(str, path[2:] if panel else path))
+        field = ".".join(tame(str(part)) for part in (path[2:] if panel else path))
         return Problem(self.file, self.lines.get(known), field, message, panel, hint)
 
 
@@ -83,8 +81,11 @@ def read_document(path: Path) -> Document:
         raise refuse(f"is {len(data):,} bytes; a story has at most {MAX_BYTES:,}")
     lines: dict[Location, int] = {}
     try:
-        _refuse_clever_yaml(data.decode("utf-8"), refuse)
-        node = yaml.compose(data.decode("utf-8"), Loader=yaml.SafeLoader)
+        text = data.decode("utf-8")
+        if hidden := list(_hidden_lines(name, text)):
+            raise StoryError(hidden)
+        _refuse_clever_yaml(text, refuse)
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
         problems: list[tuple[int, str]] = []
         values = _plain(node, (), lines, problems) if node is not None else None
     except yaml.YAMLError as error:
@@ -98,6 +99,39 @@ def read_document(path: Path) -> Document:
     if not isinstance(values, dict):
         raise refuse("holds no settings; a story is a YAML mapping with title, dataset and panels")
     return Document(name, values, lines)
+
+
+def hidden_problems(document: Document) -> Iterator[Problem]:
+    """A finding for each text of a document that holds a hidden character, as YAML's escapes can put there."""
+    for path, text in _texts(document.values, ()):
+        if message := _hidden_in(text):
+            yield document.problem(path, message)
+
+
+def _hidden_lines(name: str, text: str) -> Iterator[Problem]:
+    """A finding for each line of a file that holds a hidden character, comments included."""
+    for number, line in enumerate(text.split("\n"), start=1):
+        if message := _hidden_in(line):
+            yield Problem(name, number, "", message)
+
+
+def _hidden_in(text: str) -> str | None:
+    """What is wrong with a text that holds a character which terminals, pages or models obey instead of showing."""
+    found = STEERING.search(text)
+    return found and f"holds the control character U+{ord(found.group()):04X}; remove it"
+
+
+def _texts(value: Any, path: Location) -> Iterator[tuple[Location, str]]:
+    """Every text and every key below a value, with where it is."""
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _texts(item, (*path, index))
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield (*path, key), key
+            yield from _texts(item, (*path, key))
 
 
 def _refuse_clever_yaml(text: str, refuse: Any) -> None:
@@ -124,14 +158,10 @@ def _plain(node: yaml.Node, path: Location, lines: dict[Location, int], problems
         values: dict[str, Any] = {}
         for key_node, value_node in node.value:
             key = key_node.value if isinstance(key_node, yaml.ScalarNode) else "?"
-            if STEERING.search(key):
-                problems.append((key_node.start_mark.line + 1, f"a key {_STEERS}"))
-            elif key in values:
-                problems.append((key_node.start_mark.line + 1, f"{key} is given twice; keep one"))
+            if key in values:
+                problems.append((key_node.start_mark.line + 1, f"{tame(key)} is given twice; keep one"))
             values[key] = _plain(value_node, (*path, key), lines, problems)
             lines[(*path, key)] = key_node.start_mark.line + 1
         return values
-    if STEERING.search(node.value):
-        problems.append((lines[path], f"a text {_STEERS}"))
     loader = yaml.SafeLoader("")
     return loader.construct_object(node)

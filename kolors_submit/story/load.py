@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from kolors_submit.story.document import Document, Location, Problem, StoryError, read_document
+from kolors_submit.story.document import Document, Location, Problem, StoryError, hidden_problems, read_document
 from kolors_submit.story.model import PANELS, SCHEMA, Panel, Story, Style
 from kolors_submit.story.prompts import MAX_TOKENS, UnknownName, panel_prompt, split_at_limit, token_count
 from kolors_submit.story.settings import with_settings
@@ -52,16 +52,17 @@ def validate(document: Document) -> tuple[Story | None, list[Problem]]:
     if isinstance(schema, int) and schema > SCHEMA:
         message = f"is format {schema}; this program reads up to {SCHEMA}: update kolors-submit"
         return None, [document.problem(("schema",), message)]
-    problems = []
+    hidden = list(hidden_problems(document))
+    problems = list(hidden)
     story = None
     try:
         story = Story.model_validate(document.values)
     except ValidationError as error:
-        problems = [document.problem(_location(item["loc"]), _sentence(item)) for item in error.errors()]
+        problems += [document.problem(_location(item["loc"]), _sentence(item)) for item in error.errors()]
     if isinstance(schema, int) and schema < 1:
         problems.append(document.problem(("schema",), f"is {schema}; the first format is 1"))
     problems += _panel_count_problem(document)
-    problems += _prompt_problems(document, story)
+    problems += [] if hidden else _prompt_problems(document, story)
     problems.sort(key=lambda problem: problem.line or 0)
     return (None if problems else story), problems
 

@@ -15,8 +15,8 @@ import torch
 from kolors_submit.bundle import ckpt, lora, tensors
 from kolors_submit.engine.lora import layer_shapes
 from kolors_submit.errors import InputError
+from kolors_submit.export.formats import KOLORS_UNET
 from tests.bundle.runs import lora_arrays, write_lora
-from tests.engine.test_architecture import KOLORS_UNET
 from tests.tiny import UNET
 
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -20,6 +17,7 @@ from kolors_submit.data.hub import _bytes
 from kolors_submit.data.pictures import BadPicture
 from kolors_submit.errors import InputError, OutsideError
 from kolors_submit.files import read_json
+from tests import loopback
 from tests.data.jobs import NO_FILTERS, encoded, make_job, picture
 
 
@@ -122,27 +120,23 @@ def test_a_path_in_a_row_leads_nowhere_but_into_the_dataset(tmp_path: Path) -> N
             _bytes(path if path is None or isinstance(path, int) else str(path), roots)
 
 
-class _Hub(BaseHTTPRequestHandler):
+class _Hub(loopback.Handler):
     """As much of ModelScope's hub as its dataset client asks for."""
 
     files: ClassVar[dict[str, bytes]] = {}
     asked: ClassVar[list[str]] = []
 
-    def log_message(self, *_: Any) -> None:
-        """Say nothing."""
-
     def do_GET(self) -> None:
-        url = urlsplit(self.path)
-        query = {key: values[0] for key, values in parse_qs(url.query).items()}
-        type(self).asked.append(url.path)
-        if url.path == "/api/v1/datasets/owner/tiny":
-            self._json({"Id": 7, "Type": 4, "Name": "tiny", "Namespace": "owner"})
-        elif url.path.endswith("/repo/tree"):
-            self._json({"Files": self._tree(query.get("Root", "/").strip("/")), "TotalCount": len(self.files)})
-        elif url.path == "/api/v1/datasets/owner/tiny/repo" and query.get("FilePath") in self.files:
-            self._send(200, self.files[query["FilePath"]])
+        path, query = self.address()
+        type(self).asked.append(path)
+        if path == "/api/v1/datasets/owner/tiny":
+            self.send_envelope({"Id": 7, "Type": 4, "Name": "tiny", "Namespace": "owner"})
+        elif path.endswith("/repo/tree"):
+            self.send_envelope({"Files": self._tree(query.get("Root", "/").strip("/")), "TotalCount": len(self.files)})
+        elif path == "/api/v1/datasets/owner/tiny/repo" and query.get("FilePath") in self.files:
+            self.send(200, self.files[query["FilePath"]])
         else:
-            self._send(404, b'{"Code": 404, "Success": false, "Message": "not found"}')
+            self.send(404, b'{"Code": 404, "Success": false, "Message": "not found"}')
 
     do_HEAD = do_GET
 
@@ -151,26 +145,12 @@ class _Hub(BaseHTTPRequestHandler):
         sizes = {name: len(self.files[name]) for name in found}
         return [{"Path": name, "Name": name, "Type": "blob", "Size": sizes[name], "Sha256": "0"} for name in found]
 
-    def _json(self, data: Any) -> None:
-        self._send(200, json.dumps({"Code": 200, "Success": True, "Message": "success", "Data": data}).encode())
-
-    def _send(self, status: int, body: bytes) -> None:
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
-
 
 @pytest.fixture
-def loopback(parquet: bytes) -> Iterator[str]:
+def address(parquet: bytes) -> Iterator[str]:
     _Hub.files, _Hub.asked = {"README.md": b"---\nlicense: other\n---\n", "train.parquet": parquet}, []
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Hub)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
+    with loopback.serve(_Hub) as served:
+        yield served
 
 
 _ASK = """
@@ -187,10 +167,10 @@ for name in sys.argv[1:]:
 """
 
 
-def test_modelscopes_client_over_loopback(tmp_path: Path, loopback: str) -> None:
+def test_modelscopes_client_over_loopback(tmp_path: Path, address: str) -> None:
     """In a process of its own, because the client reads where its hub is only once."""
     places = {"HOME": str(tmp_path), "MODELSCOPE_CACHE": str(tmp_path / "ms"), "HF_HOME": str(tmp_path / "hf")}
-    where = {"MODELSCOPE_ENDPOINT": loopback, "MODELSCOPE_DOMAIN": urlsplit(loopback).netloc, "NO_PROXY": "127.0.0.1"}
+    where = {"MODELSCOPE_ENDPOINT": address, "MODELSCOPE_DOMAIN": urlsplit(address).netloc, "NO_PROXY": "127.0.0.1"}
     command = [sys.executable, "-c", _ASK, "owner/tiny", "owner/absent"]
     unwanted = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "HF_HUB_OFFLINE")
     environment = {name: value for name, value in os.environ.items() if name.upper() not in unwanted}

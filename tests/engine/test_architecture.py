@@ -6,26 +6,8 @@ import pytest
 import torch
 
 from kolors_submit.engine import architecture, conversion
+from kolors_submit.export.formats import KOLORS_UNET
 
-KOLORS_UNET = {
-    "act_fn": "silu",
-    "addition_embed_type": "text_time",
-    "addition_time_embed_dim": 256,
-    "attention_head_dim": [5, 10, 20],
-    "block_out_channels": [320, 640, 1280],
-    "cross_attention_dim": 2048,
-    "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"],
-    "encoder_hid_dim": 4096,
-    "encoder_hid_dim_type": "text_proj",
-    "in_channels": 4,
-    "layers_per_block": 2,
-    "norm_num_groups": 32,
-    "out_channels": 4,
-    "projection_class_embeddings_input_dim": 5632,
-    "transformer_layers_per_block": [1, 2, 10],
-    "up_block_types": ["CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"],
-    "use_linear_projection": True,
-}
 TINY_UNET = KOLORS_UNET | {
     "addition_time_embed_dim": 8,
     "attention_head_dim": [1, 2, 4],

@@ -23,7 +23,6 @@ from kolors_submit.engine.lora import Lora, LoraModule, merge
 from kolors_submit.errors import InputError
 from kolors_submit.export.formats import KOLORS_UNET, SUFFIXES, export
 from kolors_submit.weights import open_base
-from tests.engine import test_architecture
 from tests.engine.parts import TARGETS, random_lora, relative_error, same
 from tests.tiny import UNET
 
@@ -106,6 +105,7 @@ def test_diffsynth_gives_our_output(tiny_base: Path, to: Callable[[str], Path], 
 
 
 @pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_diffsynth_reads_kohya_keys_on_a_gpu(tiny_base: Path, kohya: Path) -> None:
     """It computes B·A in half precision, and ignores alpha: so lora_alpha is strength · alpha / rank here too."""
     from diffsynth import ModelManager
@@ -146,7 +146,6 @@ def comfyui_names(config: dict) -> dict[str, str]:
 
 
 def test_comfyui_matches_all_560_layers_of_kolors(tmp_path: Path) -> None:
-    assert KOLORS_UNET == test_architecture.KOLORS_UNET
     shapes = lora_files.layer_shapes(KOLORS_UNET)
     targeted = {name: shape for name, shape in shapes.items() if name.rsplit(".", 1)[-1] in TARGETS}
     lora = Lora({n: LoraModule(torch.ones(1, s[1]), torch.ones(s[0], 1), 0.5) for n, s in targeted.items()})

@@ -9,16 +9,15 @@ import base64
 import hashlib
 import json
 import re
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlparse
+
+from tests import loopback
+from tests.loopback import COMMIT, modelscope_entries, sha256
 
 INLINE_LIMIT = 64 * 1024
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 @dataclass
@@ -77,25 +76,12 @@ def serve(hub: Hub) -> Iterator[Hub]:
     class Handler(_Handler):
         held = hub
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    hub.address = f"http://127.0.0.1:{server.server_address[1]}"
-    try:
+    with loopback.serve(Handler) as hub.address:
         yield hub
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _Handler(loopback.Handler):
     held: Hub
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
 
     def do_HEAD(self) -> None:
         self._answer()
@@ -104,9 +90,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
-        address = urlparse(self.path)
-        self.query = {key: values[0] for key, values in parse_qs(address.query).items()}
-        path = unquote(address.path)
+        path, self.query = self.address()
         if path.startswith("/blob/") and self._goes_wrong("blob", length):
             return
         self.body = self.rfile.read(length)
@@ -120,7 +104,7 @@ class _Handler(BaseHTTPRequestHandler):
                 getattr(self, f"_{name}")(*match.groups())
                 return
         self.held.unknown.append((self.command, path))
-        self._send(501, b"{}")
+        self.send(501, b"{}")
 
     def _goes_wrong(self, kind: str, length: int) -> bool:
         """Whether this request is one of those that the test wants to fail; then it has."""
@@ -134,7 +118,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.connection.close()
         else:
             self.rfile.read(length)
-            self._send(int(self.held.how), b'{"Code":1,"Success":false,"Message":"broken on purpose"}')
+            self.send(int(self.held.how), b'{"Code":1,"Success":false,"Message":"broken on purpose"}')
         return True
 
     # -------------------------------------------------------------------------------------------- who and whether
@@ -147,11 +131,11 @@ class _Handler(BaseHTTPRequestHandler):
         """Whether the token may write to a repository; answers the request where it may not."""
         account = self._account()
         if account is None:
-            self._send(401, b'{"Code":10010205002,"Success":false,"Message":"user not logged in"}')
+            self.send(401, b'{"Code":10010205002,"Success":false,"Message":"user not logged in"}')
         elif not account[1] or account[0] != name.split("/")[0]:
-            self._send(403, b'{"Code":10010205003,"Success":false,"Message":"no permission"}')
+            self.send(403, b'{"Code":10010205003,"Success":false,"Message":"no permission"}')
         elif name not in self.held.repositories:
-            self._send(404, b'{"Code":10010205001,"Success":false,"Message":"not found"}')
+            self.send(404, b'{"Code":10010205001,"Success":false,"Message":"not found"}')
         else:
             return True
         return False
@@ -162,7 +146,7 @@ class _Handler(BaseHTTPRequestHandler):
         hidden = stored is not None and stored.private and (account is None or account[0] != name.split("/")[0])
         if stored is None or hidden:
             code = {"X-Error-Code": "RepoNotFound"}
-            self._send(404, b'{"Code":10010205001,"Success":false,"Message":"not found"}', **code)
+            self.send(404, b'{"Code":10010205001,"Success":false,"Message":"not found"}', **code)
             return None
         return stored
 
@@ -171,9 +155,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _ms_me(self) -> None:
         account = self._account()
         if account is None:
-            self._send(401, b'{"success":false,"code":"InvalidAuthentication","message":"token"}')
+            self.send(401, b'{"success":false,"code":"InvalidAuthentication","message":"token"}')
         else:
-            self._json({"success": True, "data": {"id": 1, "username": account[0], "email": "x@example.com"}})
+            self.send_json({"success": True, "data": {"id": 1, "username": account[0], "email": "x@example.com"}})
 
     def _ms_create(self) -> None:
         wanted = json.loads(self.body)
@@ -181,18 +165,18 @@ class _Handler(BaseHTTPRequestHandler):
         account = self._account()
         if account is None or not account[1] or account[0] != wanted["Path"]:
             status = 401 if account is None else 403
-            self._send(status, b'{"Code":10010205003,"Success":false,"Message":"no permission"}')
+            self.send(status, b'{"Code":10010205003,"Success":false,"Message":"no permission"}')
         elif name in self.held.repositories:
-            self._send(400, b'{"Code":10010101001,"Success":false,"Message":"exists"}')
+            self.send(400, b'{"Code":10010101001,"Success":false,"Message":"exists"}')
         else:
             stored = Stored(private=wanted["Visibility"] == 1, display_name=wanted.get("ChineseName"))
             stored.files[".gitattributes"] = b"*.safetensors filter=lfs\n"
             self.held.repositories[name] = stored
-            self._envelope({"Path": wanted["Path"], "Name": wanted["Name"]})
+            self.send_envelope({"Path": wanted["Path"], "Name": wanted["Name"]})
 
     def _ms_batch(self, name: str) -> None:
         if self._may_write(name):
-            self._envelope({"objects": self._objects()})
+            self.send_envelope({"objects": self._objects()})
 
     def _objects(self) -> list[dict[str, Any]]:
         """The answer to a batch request: an upload address for every blob that is not stored."""
@@ -208,14 +192,14 @@ class _Handler(BaseHTTPRequestHandler):
         return objects
 
     def _put_blob(self, oid: str) -> None:
-        if hashlib.sha256(self.body).hexdigest() != oid:
-            self._send(400, b"{}")
+        if sha256(self.body) != oid:
+            self.send(400, b"{}")
             return
         self.held.blobs[oid] = self.body
-        self._send(200, b"")
+        self.send(200, b"")
 
     def _hf_verify(self) -> None:
-        self._json({})
+        self.send_json({})
 
     def _ms_commit(self, name: str) -> None:
         if not self._may_write(name):
@@ -227,13 +211,13 @@ class _Handler(BaseHTTPRequestHandler):
                 files[action["path"]] = None
             elif action["type"] == "lfs":
                 if action["sha256"] not in self.held.blobs:
-                    self._send(400, b'{"Code":2,"Success":false,"Message":"no such blob"}')
+                    self.send(400, b'{"Code":2,"Success":false,"Message":"no such blob"}')
                     return
                 files[action["path"]] = self.held.blobs[action["sha256"]]
             else:
                 files[action["path"]] = base64.b64decode(action["content"])
         self._commit(name, wanted["commit_message"], files)
-        self._envelope({})
+        self.send_envelope({})
 
     def _commit(self, name: str, message: str, files: dict[str, bytes | None]) -> None:
         stored = self.held.repositories[name]
@@ -247,22 +231,18 @@ class _Handler(BaseHTTPRequestHandler):
     def _ms_list(self, name: str) -> None:
         stored = self._readable(name)
         if stored is not None:
-            entries = [
-                {"Name": path, "Path": path, "Type": "blob", "Size": len(data), "Sha256": _sha256(data), "IsLFS": True}
-                for path, data in stored.files.items()
-            ]
-            self._envelope({"Files": entries})
+            self.send_envelope({"Files": modelscope_entries(stored.files)})
 
     def _ms_revisions(self, name: str) -> None:
-        self._envelope({"RevisionMap": {"Branches": [{"Revision": "master"}], "Tags": []}})
+        self.send_envelope({"RevisionMap": {"Branches": [{"Revision": "master"}], "Tags": []}})
 
     def _ms_tag(self, name: str) -> None:
         if self._may_write(name):
             self.held.repositories[name].tags.add(json.loads(self.body)["TagName"])
-            self._envelope({})
+            self.send_envelope({})
 
     def _ms_acceleration(self) -> None:
-        self._envelope({"InternalRegionQueryAddress": ""})
+        self.send_envelope({"InternalRegionQueryAddress": ""})
 
     def _ms_download(self, name: str) -> None:
         stored = self._readable(name)
@@ -274,24 +254,24 @@ class _Handler(BaseHTTPRequestHandler):
     def _hf_me(self) -> None:
         account = self._account()
         if account is None:
-            self._send(401, b'{"error":"Invalid user token."}')
+            self.send(401, b'{"error":"Invalid user token."}')
         else:
-            self._json({"name": account[0], "type": "user", "orgs": []})
+            self.send_json({"name": account[0], "type": "user", "orgs": []})
 
     def _hf_create(self) -> None:
         wanted = json.loads(self.body)
         account = self._account()
         name = f"{wanted.get('organization') or (account or ('?',))[0]}/{wanted['name']}"
         if account is None or not account[1] or name.split("/")[0] != account[0]:
-            self._send(401 if account is None else 403, b'{"error":"You do not have the rights"}')
+            self.send(401 if account is None else 403, b'{"error":"You do not have the rights"}')
         elif name in self.held.repositories:
-            self._json({"url": f"{self.held.address}/{name}"}, 409)
+            self.send_json({"url": f"{self.held.address}/{name}"}, 409)
         else:
             self.held.repositories[name] = Stored({".gitattributes": b"x"}, bool(wanted.get("private")))
-            self._json({"url": f"{self.held.address}/{name}"})
+            self.send_json({"url": f"{self.held.address}/{name}"})
 
     def _hf_yaml(self) -> None:
-        self._json({"warnings": [], "errors": []})
+        self.send_json({"warnings": [], "errors": []})
 
     def _hf_preupload(self, name: str) -> None:
         if self._may_write(name):
@@ -303,11 +283,11 @@ class _Handler(BaseHTTPRequestHandler):
                 }
                 for one in json.loads(self.body)["files"]
             ]
-            self._json({"files": modes})
+            self.send_json({"files": modes})
 
     def _hf_batch(self, name: str) -> None:
         if self._may_write(name):
-            self._json({"transfer": "basic", "objects": self._objects()})
+            self.send_json({"transfer": "basic", "objects": self._objects()})
 
     def _hf_commit(self, name: str) -> None:
         if not self._may_write(name):
@@ -326,12 +306,12 @@ class _Handler(BaseHTTPRequestHandler):
             elif entry["key"] == "deletedFile":
                 files[value["path"]] = None
         self._commit(name, message, files)
-        self._json({"commitUrl": f"{self.held.address}/{name}/commit/{COMMIT}", "commitOid": COMMIT})
+        self.send_json({"commitUrl": f"{self.held.address}/{name}/commit/{COMMIT}", "commitOid": COMMIT})
 
     def _hf_tag(self, name: str) -> None:
         if self._may_write(name):
             self.held.repositories[name].tags.add(json.loads(self.body)["tag"])
-            self._json({})
+            self.send_json({})
 
     def _hf_list(self, name: str) -> None:
         stored = self._readable(name)
@@ -342,14 +322,14 @@ class _Handler(BaseHTTPRequestHandler):
             blob = hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
             entry: dict[str, Any] = {"rfilename": path, "size": len(data), "blobId": blob}
             if len(data) > INLINE_LIMIT or _is_weight(path):
-                entry["lfs"] = {"sha256": _sha256(data), "size": len(data), "pointerSize": 130}
+                entry["lfs"] = {"sha256": sha256(data), "size": len(data), "pointerSize": 130}
             siblings.append(entry)
-        self._json({"id": name, "sha": COMMIT, "siblings": siblings})
+        self.send_json({"id": name, "sha": COMMIT, "siblings": siblings})
 
     def _hf_tree(self, name: str) -> None:
         stored = self._readable(name)
         if stored is not None:
-            self._json([{"type": "file", "path": p, "size": len(d), "oid": "0"} for p, d in stored.files.items()])
+            self.send_json([{"type": "file", "path": p, "size": len(d), "oid": "0"} for p, d in stored.files.items()])
 
     def _hf_download(self, name: str, path: str) -> None:
         stored = self._readable(name)
@@ -361,37 +341,16 @@ class _Handler(BaseHTTPRequestHandler):
     def _file(self, stored: Stored, path: str, etag: str) -> None:
         data = None if path in self.held.gone else self.held.swapped.get(path, stored.files.get(path))
         if data is None:
-            self._send(404, b"{}", **{"X-Error-Code": "EntryNotFound"})
+            self.send(404, b"{}", **{"X-Error-Code": "EntryNotFound"})
             return
-        headers = {etag: f'"{_sha256(data)}"', "X-Repo-Commit": COMMIT}
+        headers = {etag: f'"{sha256(data)}"', "X-Repo-Commit": COMMIT}
         redirected = self.held.redirect is not None and path != "manifest.json"
         if redirected and (self.command == "GET" or self.held.redirect_heads):
-            self._send(self.held.redirect_status, b"", Location=str(self.held.redirect))
+            self.send(self.held.redirect_status, b"", Location=str(self.held.redirect))
             return
         if path in self.held.corrupt:
             data = bytes(len(data))
-        asked = self.headers.get("Range")
-        if asked is None or self.command == "HEAD":
-            self._send(200, data, **headers)
-            return
-        first, _, last = asked.removeprefix("bytes=").partition("-")
-        part = data[int(first) : int(last) + 1 if last else None]
-        headers["Content-Range"] = f"bytes {first}-{int(first) + len(part) - 1}/{len(data)}"
-        self._send(206, part, **headers)
-
-    def _envelope(self, data: object) -> None:
-        self._json({"Code": 200, "Data": data, "Message": "success", "RequestId": "1", "Success": True})
-
-    def _json(self, value: object, status: int = 200) -> None:
-        self._send(status, json.dumps(value).encode())
-
-    def _send(self, status: int, body: bytes, **headers: str) -> None:
-        self.send_response(status)
-        for name, value in {"Content-Type": "application/json", "Content-Length": str(len(body)), **headers}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
+        self.send_file(data, **headers)
 
 
 _NAME = r"([^/]+/[^/]+)"
@@ -419,10 +378,6 @@ ROUTES = (
     ("GET HEAD", rf"/{_NAME}/resolve/[^/]+/(.+)", "hf_download"),
 )
 """Method, path, handler."""
-
-
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
 
 
 def _is_weight(path: str) -> bool:

@@ -104,6 +104,32 @@ def test_refused_with_its_line(tmp_path, old, new, line, said):
     assert said in found[0]
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "line", "where"),
+    [
+        ("title: A story", 'title: "A \\e[2J story"', 2, "title"),
+        ('prompt: "{小雨}走路', 'prompt: "走\\u202e路', 7, "panel 1: prompt"),
+        ('prompt: "{小雨}走路', 'prompt: "走\\ud800路', 7, "panel 1: prompt"),
+        ("scene: s2", 'scene: "s\\a2"', 9, "panel 3: scene"),
+        ("{小雨: 一位红发女孩}", '{小雨: "一位\\u2028女孩"}', 3, "characters.小雨"),
+        ("{prefix: 插画", '{"pre\\u0007": 1, prefix: 插画', 4, "style.pre\ufffd"),
+        ("title: A story", "title: A\x1b story", 2, ""),
+        ("title: A story", "title: A story # \u202e", 2, ""),
+    ],
+)
+def test_characters_that_nobody_sees(tmp_path, old, new, line, where):
+    found = problems(tmp_path, GOOD.replace(old, new, 1))
+    prefix = f"story.yaml:{line}: {where}: " if where else f"story.yaml:{line}: "
+    assert any(one.startswith(f"{prefix}holds the control character U+") for one in found), found
+    assert all(one.isprintable() for one in found)
+
+
+def test_lines_tabs_emoji_and_windows_line_ends_are_no_control_characters(tmp_path):
+    text = GOOD.replace("title: A story", 'title: "A\\tstory\\n👩\u200d🎨"').replace("\n", "\r\n")
+    (tmp_path / "story.yaml").write_bytes(text.encode())
+    assert load_story(tmp_path / "story.yaml").title == "A\tstory\n👩\u200d🎨"
+
+
 @pytest.mark.parametrize("text", ["", "- a\n", "just words\n", "[" * 100 + "]" * 100, "a: \x00"])
 def test_no_story_at_all(tmp_path, text):
     assert len(problems(tmp_path, text)) == 1
