@@ -30,11 +30,12 @@ def fault_of(picture: Image.Image) -> str | None:
     return "is black" if lightest < DARK else "is flat, one colour all over"
 
 
-def png_bytes(picture: Image.Image, prompt: Prompt, seed: int, settings: Render, lora_digest: str) -> bytes:
+def png_bytes(picture: Image.Image, prompt: Prompt, seed: int, settings: Render, lora_digest: str | None) -> bytes:
     """The picture as PNG with what it was rendered from as text.
 
     `parameters` is for people, `kolors-submit` is JSON; `prompt` and `workflow` are ComfyUI's two forms of one graph,
-    which open there when the picture is dropped on it. They are left out where ComfyUI would read the prompt otherwise.
+    which open there when the picture is dropped on it. They are left out where ComfyUI would read the prompt otherwise,
+    and of a picture without a LoRA (None).
     """
     from PIL.PngImagePlugin import PngInfo
 
@@ -47,8 +48,8 @@ def png_bytes(picture: Image.Image, prompt: Prompt, seed: int, settings: Render,
     info = PngInfo()
     info.add_text("parameters", _parameters(prompt, seed, settings))
     info.add_text("kolors-submit", json.dumps(values, sort_keys=True))
-    shot = comfyui.Shot(prompt, seed, settings, comfyui.lora_name(lora_digest))
-    if not comfyui.refusals(shot):
+    shot = None if lora_digest is None else comfyui.Shot(prompt, seed, settings, comfyui.lora_name(lora_digest))
+    if shot is not None and not comfyui.refusals(shot):
         nodes = comfyui.own(shot)
         # In ASCII, because Pillow writes anything else as iTXt, which ComfyUI does not read.
         info.add_text("prompt", json.dumps(graph.prompt(nodes)))

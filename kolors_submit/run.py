@@ -1,9 +1,9 @@
 """The run folder: the only place that names its files, and what makes a run repeatable and safe to kill.
 
     runs/<story>[-<name>]/<base>/
-      data/ cache/ train/ render/ score/ bundle/      what the stages write
-      stages/<stage>.json                             what each result depends on, and its outputs' digests
-      .lock                                           who holds the folder
+      data/ cache/ train/ render/ before/ score/ bundle/     what the stages write
+      stages/<stage>.json                                    what each result depends on, and its outputs' digests
+      .lock                                                  who holds the folder
 
 A stage is done when its record has the fingerprint of today's inputs and every output still has the recorded digest.
 Nothing a stage writes holds a date or a duration (those are in its record), so equal inputs give equal bytes.
@@ -84,6 +84,10 @@ class Run:
     def panel(self, number: int) -> Path:
         """The picture of panel `number`, counted from 1."""
         return self.render / f"{number:02d}.png"
+
+    def before(self, number: int) -> Path:
+        """The picture of panel `number` without the LoRA, where it was rendered so too."""
+        return self.folder / "before" / f"{number:02d}.png"
 
     def stage(self, name: str, format: int = 1) -> Stage:
         """The record of a stage, or of one part of it (`render.03`)."""

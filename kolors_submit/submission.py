@@ -140,9 +140,10 @@ def _train(job: Job) -> bool:
 
 
 def _render(job: Job) -> bool:
+    from kolors_submit.before import render_before
     from kolors_submit.render import render
 
-    return render(job)
+    return any([render(job), render_before(job)])
 
 
 def _score(job: Job) -> bool:

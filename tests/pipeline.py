@@ -62,7 +62,7 @@ def submit(story: Path, base: Path, runs: Path) -> dict:
 
 def digests(run: Run) -> dict[str, str]:
     """SHA-256 of every result of a run; caches, logs and durations are none."""
-    parts = ("data", "train", "render", "score", "bundle")
+    parts = ("data", "train", "render", "before", "score", "bundle")
     skipped = ("checkpoints", "logs", "samples")
     files = [path for part in parts for path in sorted((run.folder / part).rglob("*")) if path.is_file()]
     kept = [path for path in files if not any(part in skipped for part in path.relative_to(run.folder).parts)]

@@ -85,6 +85,10 @@ CHANGES = {
     "one picture's pixel": (lambda one: flip_pixel(one.folder / "pictures/0.png"), {"data", *AFTER_DATA}),
     "one caption": (lambda one: (one.folder / "pictures/0.txt").write_text("蓝发男孩"), {"data", *AFTER_DATA}),
     "one panel's seed": (lambda one: set_story(one, "panels", 2, "seed", value=99), {"render.03", *AFTER_RENDER}),
+    "the seed of a panel that the page also shows without the LoRA": (
+        lambda one: set_story(one, "panels", 4, "seed", value=99),
+        {"render.05", "before.05", *AFTER_RENDER},
+    ),
     "one panel's prompt": (
         lambda one: set_story(one, "panels", 7, "prompt", value="{小雨}睡觉"),
         {"render.08", *AFTER_RENDER},
@@ -98,6 +102,7 @@ CHANGES = {
     "a picture that is gone": (lambda one: one.run.panel(5).unlink(), {"render.05", "render"}),
     "a picture edited by hand": (lambda one: flip_pixel(one.run.panel(4)), {"render.04", "render"}),
     "a LoRA that is gone": (lambda one: one.run.lora.unlink(), {"train"}),
+    "a picture without the LoRA that is gone": (lambda one: one.run.before(1).unlink(), {"before.01"}),
     "scores edited by hand": (lambda one: one.run.scores.write_text("{}"), {"score"}),
     "a card edited by hand": (lambda one: (one.run.bundle / "README.md").write_text("x"), {"bundle"}),
     "a title": (lambda one: set_story(one, "title", value="晴天"), {"render", "bundle"}),

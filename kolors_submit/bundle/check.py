@@ -21,6 +21,7 @@ RULES: tuple[tuple[str, Rule], ...] = (
     ("files", rules_files.places),
     ("manifest", rules_files.manifest_is_true),
     ("panels", rules_files.pictures),
+    ("before", rules_files.before),
     ("prompts", rules_contents.prompts),
     ("lora", rules_files.lora_files),
     ("workflows", rules_files.workflow_files),

@@ -11,8 +11,9 @@ from typing import Any
 import yaml
 
 from kolors_submit.bundle import layout
+from kolors_submit.engine.method import method_of
 from kolors_submit.errors import InputError
-from kolors_submit.story import Story, panel_prompt
+from kolors_submit.story import Render, Story, panel_prompt
 
 CONFIGURATION = {"framework": "pytorch", "task": "text-to-image-synthesis"}
 """What ModelScope reads to know what a model is for."""
@@ -43,6 +44,11 @@ def story_text(story: Story, *, only_said: bool = False) -> str:
     """The resolved story as a story file that loads to the same Story; `only_said` leaves out what it does not say."""
     values = story.model_dump(by_alias=True, mode="json", exclude_unset=only_said)
     return yaml.dump(values, Dumper=_Dumper, allow_unicode=True, sort_keys=False, width=110)
+
+
+def rendered(story: Story) -> Render:
+    """What the panels were rendered with: the story's settings; of `quality: fast` the sampler and steps it uses."""
+    return method_of(story.render).applied(story.render)
 
 
 def prompt_rows(story: Story) -> list[PromptRow]:

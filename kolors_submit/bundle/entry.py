@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from kolors_submit.bundle import layout
-from kolors_submit.bundle.contents import PromptRow, prompt_rows
+from kolors_submit.bundle.contents import PromptRow, prompt_rows, rendered
 from kolors_submit.bundle.lora import LoraSummary
 from kolors_submit.export.comfyui import NODE_ALPHA_LIMIT
 from kolors_submit.hub import name_problems
-from kolors_submit.story import Captioner, Story
+from kolors_submit.story import Captioner, Render, Story
 from kolors_submit.weights.known import KOLORS
 
 
@@ -113,6 +113,11 @@ class Entry:
     def diffusers(self) -> str:
         """Name of the LoRA's file in diffusers' own keys."""
         return f"{self.lora_name}{layout.DIFFUSERS}"
+
+    @property
+    def render(self) -> Render:
+        """The settings that the panels were rendered with."""
+        return rendered(self.story)
 
     @property
     def rows(self) -> list[PromptRow]:

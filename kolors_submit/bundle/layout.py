@@ -19,8 +19,8 @@ IMPORT = "import.json"
 UNKNOWN_OF_IMPORTED = frozenset({SCORES, DATA, ENVIRONMENT, PAGE})
 """Files that such a bundle may lack, because nobody knows what they would say."""
 
-LORA, IMAGES, COMFYUI = "lora", "images", "comfyui"
-FOLDERS = {LORA: (".safetensors", ".ckpt"), IMAGES: (".png",), COMFYUI: (".json",)}
+LORA, IMAGES, BEFORE, COMFYUI = "lora", "images", "before", "comfyui"
+FOLDERS = {LORA: (".safetensors", ".ckpt"), IMAGES: (".png",), BEFORE: (".png",), COMFYUI: (".json",)}
 """The folders a bundle may have, none of them nested, and what may lie in each."""
 
 MEGABYTE = 1_000_000
@@ -52,6 +52,11 @@ DIFFUSERS = "_diffusers.safetensors"
 def panel_file(number: int) -> str:
     """The path of panel `number`, counted from 1."""
     return f"{IMAGES}/{number:02d}.png"
+
+
+def before_file(number: int) -> str:
+    """The path of panel `number` as the base alone draws it."""
+    return f"{BEFORE}/{number:02d}.png"
 
 
 def path_problem(name: str) -> str | None:

@@ -21,7 +21,7 @@ from kolors_submit.export.comfyui import lora_name
 from kolors_submit.files import atomic_path, file_digest, keep_only, read_json, write_json, write_text
 from kolors_submit.run import Job, Run
 
-NAME, FORMAT = "bundle", 2
+NAME, FORMAT = "bundle", 3
 
 
 def pack(job: Job) -> bool:
@@ -66,11 +66,17 @@ def _sources(job: Job) -> list[Path]:
         if missing:
             raise InputError(f"{missing[0]} is missing; run `kolors-submit {verb}` first")
     paths = [path for group in needed.values() for path in group]
-    return [*paths, *filter(Path.is_file, [_metrics(run)])]
+    return [*paths, *_before(job).values(), *filter(Path.is_file, [_metrics(run)])]
 
 
 def _panels(job: Job) -> list[Path]:
     return [job.run.panel(number) for number in range(1, len(job.story.panels) + 1)]
+
+
+def _before(job: Job) -> dict[int, Path]:
+    """The panels that were also rendered without the LoRA, by number."""
+    paths = {number: job.run.before(number) for number in range(1, len(job.story.panels) + 1)}
+    return {number: path for number, path in paths.items() if path.is_file()}
 
 
 def _metrics(run: Run) -> Path:
@@ -90,6 +96,7 @@ def _write(job: Job, folder: Path) -> list[Path]:
         layout.SHEET: run.render / "story.jpg",
     }
     copies |= {layout.panel_file(number): path for number, path in enumerate(_panels(job), start=1)}
+    copies |= {layout.before_file(number): path for number, path in _before(job).items()}
     outputs = [_copy(source, folder / name) for name, source in copies.items()]
     outputs.append(write_diffusers(run.lora, run.train / "lora.ckpt", folder / layout.LORA / entry.diffusers))
     outputs += workflows.write(folder / layout.COMFYUI, job.story, entry.lora_name, job.report)
@@ -100,7 +107,7 @@ def _write(job: Job, folder: Path) -> list[Path]:
         write_text(folder / layout.PROMPTS, prompts_text(job.story)),
         write_text(folder / layout.README, card_text(entry)),
         write_text(folder / layout.POST, post_text(entry)),
-        write_text(folder / layout.PAGE, page_text(entry, _panels(job))),
+        write_text(folder / layout.PAGE, page_text(entry, _panels(job), _before(job))),
     ]
     return outputs
 

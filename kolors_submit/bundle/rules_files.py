@@ -12,6 +12,7 @@ from typing import Any
 from PIL import Image
 
 from kolors_submit.bundle import layout, lora, manifest, workflows
+from kolors_submit.bundle.contents import rendered
 from kolors_submit.bundle.finding import Finding, fail, warn
 from kolors_submit.bundle.opened import Opened, at
 from kolors_submit.errors import InputError
@@ -136,7 +137,17 @@ def pictures(bundle: Opened) -> Iterator[Finding]:
         yield from _panel(bundle, name)
 
 
-def _panel(bundle: Opened, name: str) -> Iterator[Finding]:
+def before(bundle: Opened) -> Iterator[Finding]:
+    """Each picture in before/ is of a panel, from its prompt and seed, and says that it had no LoRA."""
+    for name in bundle.in_folder(layout.BEFORE, ".png"):
+        if name.replace(layout.BEFORE, layout.IMAGES, 1) not in bundle.names:
+            yield fail("before", f"{name} belongs to no panel of the story")
+        else:
+            yield from _panel(bundle, name, lora_strength=0.0)
+
+
+def _panel(bundle: Opened, name: str, **changed: Any) -> Iterator[Finding]:
+    """A picture against the panel of its number, rendered with the story's settings but for those `changed`."""
     size, text = _open_picture(bundle.folder / name, "PNG", layout.MAX_PANEL_SIDE**2)
     story, number = bundle.story, Path(name).stem
     if story is None or not number.isdigit() or not 1 <= int(number) <= len(story.panels):
@@ -150,7 +161,7 @@ def _panel(bundle: Opened, name: str) -> Iterator[Finding]:
     if said is None:
         yield warn("seeds", f"{name} does not say what it was rendered from")
         return
-    settings = story.render.model_dump(mode="json")
+    settings = rendered(story).model_dump(mode="json") | changed
     meant = {"seed": panel.seed, "prompt": prompt.positive, "negative": prompt.negative, "settings": settings}
     for key, value in meant.items():
         if said.get(key) != value:

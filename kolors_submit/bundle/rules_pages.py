@@ -16,7 +16,12 @@ from kolors_submit.bundle.card import BASE_MODEL, MIN_CHARACTERS, REQUIRED_KEYS
 from kolors_submit.bundle.finding import Finding, fail
 from kolors_submit.bundle.opened import Opened
 
-SCRIPTS = frozenset({"d5QTyJKth2peqNEAHdpC804nSDUIivYDP0eeX85E5Pk="})
+SCRIPTS = frozenset(
+    {
+        "d5QTyJKth2peqNEAHdpC804nSDUIivYDP0eeX85E5Pk=",
+        "uC4vLpemu3aPk4RPGrgC2FK281fGVt2lRvPfSXVW8CE=",
+    }
+)
 """SHA-256 in base64 of every script that a released version of this program put into its page."""
 
 MAX_FRONT_MATTER = 64_000
@@ -24,12 +29,12 @@ _FRONT_MATTER = re.compile(r"\A---\n(.*?)\n---\n", re.DOTALL)
 _MARKUP = re.compile(r"<[A-Za-z/!?]")
 _LINK = re.compile(r"\]\(\s*<?\s*(?:javascript|data|vbscript):", re.IGNORECASE)
 _POLICY = re.compile(
-    r"default-src 'none'; img-src data:; style-src 'sha256-[A-Za-z0-9+/=]{44}'; "
+    r"default-src 'none'; img-src data:; (?:font-src data:; )?style-src 'sha256-[A-Za-z0-9+/=]{44}'; "
     r"script-src 'sha256-([A-Za-z0-9+/=]{44})'; base-uri 'none'; form-action 'none'"
 )
 _TAG_NAMES = (
-    "html head meta title style body header main footer section h1 h2 p dl dt dd div span figure figcaption button img "
-    "details summary svg rect line polyline table tr th td code pre dialog script"
+    "html head meta title style body header main footer section h1 h2 h3 p b dl dt dd div span figure figcaption "
+    "button img input details summary svg rect line polyline text table thead tr th td code pre dialog script"
 )
 _TAGS = frozenset(_TAG_NAMES.split())
 

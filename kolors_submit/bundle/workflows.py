@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kolors_submit.bundle import layout
+from kolors_submit.bundle.contents import rendered
 from kolors_submit.export import comfyui, graph
 from kolors_submit.files import write_json
 from kolors_submit.report import Reporter
@@ -21,7 +22,7 @@ MAX_NODES = 100
 def shot_of(story: Story, number: int, lora_name: str) -> comfyui.Shot:
     """Panel `number`, counted from 1, as a workflow sees it."""
     panel = story.panels[number - 1]
-    return comfyui.Shot(panel_prompt(story, panel), panel.seed, story.render, lora_name)
+    return comfyui.Shot(panel_prompt(story, panel), panel.seed, rendered(story), lora_name)
 
 
 def write(folder: Path, story: Story, lora_name: str, report: Reporter) -> list[Path]:

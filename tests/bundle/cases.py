@@ -57,6 +57,18 @@ CASES: dict[str, tuple[Callable[[Path], Any], str]] = {
         "no sound PNG",
     ),
     "pictures swapped": (lambda b: (b / "images/03.png").write_bytes(panel_png(story(), 4) + b""), "with another seed"),
+    "a picture without the LoRA of no panel": (
+        lambda b: (b / "before/01.png").rename(b / "before/11.png"),
+        "before: before/11.png belongs to no panel",
+    ),
+    "a picture without the LoRA that had it": (
+        lambda b: shutil.copy(b / "images/05.png", b / "before/05.png"),
+        "prompts: before/05.png was rendered with another settings",
+    ),
+    "a picture without the LoRA from another seed": (
+        lambda b: (b / "before/05.png").write_bytes(panel_png(story(), 6, lora_strength=0.0)),
+        "seeds: before/05.png was rendered with another seed",
+    ),
     "a seed in the story": (lambda b: replace(b, "story.yaml", "seed: 103", "seed: 999"), "with another seed than"),
     "a prompt in the story": (lambda b: replace(b, "story.yaml", "走路 3", "跑步 3"), "panel 3 of story.yaml"),
     "a prompt in the table": (lambda b: replace(b, "prompts.csv", "走路 3", "跑步 3"), "line 3 of prompts.csv"),

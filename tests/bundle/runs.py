@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from kolors_submit.bundle.contents import rendered
 from kolors_submit.export.comfyui import lora_name
 from kolors_submit.files import canonical_json, file_digest, write_bytes, write_json, write_text
 from kolors_submit.report import quiet
@@ -23,6 +24,8 @@ MODULES = ("down_blocks.1.attentions.0", "mid_block.attentions.0", "up_blocks.1.
 BLOCKS = {"down_blocks.1.attentions.0": 7, "mid_block.attentions.0": 21, "up_blocks.1.attentions.2": 41}
 LOSSES = [0.3 - 0.01 * step + 0.02 * (-1) ** step for step in range(8)]
 DIGEST = "ab" * 32
+BEFORE = (1, 5)
+"""Panels that were also rendered without the LoRA."""
 
 
 def story(**changes: Any) -> Story:
@@ -141,14 +144,16 @@ LORA = lora_name(hashlib.sha256(kohya_bytes(lora_arrays(4, 2048), 8.0)).hexdiges
 """The name of the LoRA's files in a bundle of `story()` on Kolors."""
 
 
-def panel_png(chosen: Story, number: int) -> bytes:
-    """A panel with the text that the render stage writes."""
+def panel_png(chosen: Story, number: int, **settings: Any) -> bytes:
+    """A panel with the text that the render stage writes; `settings` are those it was rendered with instead."""
     panel = chosen.panels[number - 1]
     prompt = panel_prompt(chosen, panel)
-    values = {"prompt": prompt.positive, "negative": prompt.negative, "seed": panel.seed}
+    values: dict[str, Any] = {"prompt": prompt.positive, "negative": prompt.negative, "seed": panel.seed}
     info = PngInfo()
-    info.add_text("kolors-submit", json.dumps(values | {"settings": chosen.render.model_dump(mode="json")}))
-    pixels = np.random.default_rng(number).integers(0, 255, (8, 8, 3), dtype=np.uint8)
+    info.add_text(
+        "kolors-submit", json.dumps(values | {"settings": rendered(chosen).model_dump(mode="json") | settings})
+    )
+    pixels = np.random.default_rng([number, len(settings)]).integers(0, 255, (8, 8, 3), dtype=np.uint8)
     size = (chosen.render.width, chosen.render.height)
     buffer = io.BytesIO()
     Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC).save(buffer, "PNG", pnginfo=info)
@@ -158,6 +163,8 @@ def panel_png(chosen: Story, number: int) -> bytes:
 def _render(run: Run, chosen: Story, base: dict[str, str]) -> None:
     for number in range(1, len(chosen.panels) + 1):
         write_bytes(run.panel(number), panel_png(chosen, number))
+    for number in BEFORE:
+        write_bytes(run.before(number), panel_png(chosen, number, lora_strength=0.0))
     buffer = io.BytesIO()
     Image.new("RGB", (64, 32), "white").save(buffer, "JPEG")
     write_bytes(run.render / "story.jpg", buffer.getvalue())

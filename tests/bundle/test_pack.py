@@ -11,16 +11,17 @@ from huggingface_hub import ModelCard
 from kolors_submit.bundle import layout
 from kolors_submit.bundle.archive import open_bundle, write_zip
 from kolors_submit.bundle.check import check
-from kolors_submit.bundle.contents import prompt_rows, read_prompts
+from kolors_submit.bundle.contents import prompt_rows, read_prompts, rendered
 from kolors_submit.bundle.pack import pack
 from kolors_submit.errors import InputError
 from kolors_submit.files import file_digest
 from kolors_submit.story import load_story
-from tests.bundle.runs import LORA, make_run, story
+from tests.bundle.runs import BEFORE, LORA, make_run, story
 
 EXPECTED = {
     *layout.FILES,
     *(f"images/{n:02d}.png" for n in range(1, 9)),
+    *(f"before/{n:02d}.png" for n in BEFORE),
     *(f"comfyui/{n:02d}.json" for n in range(1, 9)),
     f"lora/{LORA}.safetensors",
     f"lora/{LORA}.ckpt",
@@ -118,7 +119,7 @@ def test_a_strangers_words_stay_words(tmp_path: Path, language: str) -> None:
             assert not any(name.startswith("on") for name, _ in attrs)
 
     Reader().feed((job.run.bundle / "index.html").read_text())
-    assert tags.count("script") == 1 and tags.count("img") == 9
+    assert tags.count("script") == 1 and tags.count("img") == 8 + 2 * len(BEFORE) + 1
     assert not [one for one in check(job.run.bundle) if one.level == "fail"]
 
 
@@ -132,6 +133,19 @@ def test_a_demonstration_says_so(tmp_path: Path) -> None:
     assert "演示作品" in (job.run.bundle / "post.md").read_text()
     assert "演示作品" in (job.run.bundle / "index.html").read_text()
     assert "base_model:" not in (job.run.bundle / "README.md").read_text()
+
+
+def test_fast_panels_are_told_as_they_were_rendered(tmp_path: Path) -> None:
+    settings = {"width": 64, "height": 64, "steps": 50, "lora_strength": 0.5, "quality": "fast"}
+    job = make_run(tmp_path, chosen=story(render=settings))
+    pack(job)
+    assert not [one for one in check(job.run.bundle) if one.level == "fail"]
+    used = rendered(job.story)
+    assert used.steps < 50
+    card, page = ((job.run.bundle / name).read_text() for name in ("README.md", "index.html"))
+    assert f"{used.steps} 步" in card and f"{used.steps} 步, " in page and used.sampler in page
+    sampler = json.loads((job.run.bundle / "comfyui/01.json").read_text())["nodes"][6]
+    assert sampler["type"] == "KSampler" and used.steps in sampler["widgets_values"]
 
 
 def test_nothing_of_the_machine_is_in_it(packed: Path, tmp_path: Path) -> None:

@@ -1,0 +1,57 @@
+"""What the LoRA changes: two panels from the same prompts and seeds as the base alone draws them, for the page.
+
+They lie in a folder of their own, because the contest's scorer averages every picture beside the panels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+from kolors_submit.engine.memory import Compute
+from kolors_submit.files import keep_only
+from kolors_submit.render import PanelJob, panel_inputs, plan_of, render_panels
+from kolors_submit.run import Job
+from kolors_submit.story import panel_prompt
+
+NAME, FORMAT = "before", 1
+
+
+def render_before(job: Job) -> bool:
+    """Render the panels of `numbers` without the LoRA where they are not as the story says; True if any was.
+
+    A picture that shows nothing is said and left out: the entry does not depend on it.
+    """
+    bare, plan = _without_lora(job), plan_of(job)
+    panels = [_panel_job(bare, number, plan.compute) for number in numbers(len(job.story.panels))]
+    pending = [panel for panel in panels if not panel.record.is_done(panel.inputs)]
+    if pending:
+        job.report.stage(NAME, f"panels {', '.join(str(panel.number) for panel in pending)} without the LoRA")
+        # At strength zero the LoRA adds zeros: these are the base's own weights.
+        render_panels(bare, pending, plan, job.run.lora, partial(_say, job))
+    keep_only(job.run.folder / NAME, [panel.path for panel in panels])
+    return bool(pending)
+
+
+def numbers(panels: int) -> list[int]:
+    """The panels that are drawn without the LoRA too, counted from 1: the first, and one in the middle."""
+    return [1, panels // 2 + 1]
+
+
+def _without_lora(job: Job) -> Job:
+    """The job with a LoRA strength of zero."""
+    settings = job.story.render.model_copy(update={"lora_strength": 0.0})
+    return replace(job, story=job.story.model_copy(update={"render": settings}))
+
+
+def _panel_job(job: Job, number: int, compute: Compute) -> PanelJob:
+    """The panel with what its picture depends on, which is not the LoRA."""
+    panel = job.story.panels[number - 1]
+    prompt = panel_prompt(job.story, panel)
+    inputs = panel_inputs(job, prompt, panel.seed, compute, "") | {"lora": None}
+    record = job.run.stage(f"{NAME}.{number:02d}", FORMAT)
+    return PanelJob(number, panel.scene, prompt, panel.seed, job.run.before(number), record, inputs)
+
+
+def _say(job: Job, panel: PanelJob, fault: str) -> None:
+    job.report.note(f"panel {panel.number} without the LoRA {fault}; the page leaves it out")
