@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from tests import loopback
 
 KEY = "sk-a-very-secret-key-0123456789"
 
@@ -31,14 +31,10 @@ class Chat:
         return json.dumps(self.requests[number]["messages"], ensure_ascii=False)
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(loopback.Handler):
     """One request."""
 
-    protocol_version = "HTTP/1.1"
     chat: Chat
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
 
     def do_POST(self) -> None:
         chat = self.chat
@@ -143,15 +139,6 @@ def without_schemas(text: str, knows: Sequence[str] = ()) -> Callable[[Handler],
 @contextlib.contextmanager
 def serve(chat: Chat) -> Iterator[Chat]:
     """Serve until the block ends."""
-    handler = type("ChatHandler", (Handler,), {"chat": chat})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    chat.url = f"http://127.0.0.1:{server.server_address[1]}/v1"
-    try:
+    with loopback.serve(type("ChatHandler", (Handler,), {"chat": chat})) as address:
+        chat.url = f"{address}/v1"
         yield chat
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

@@ -80,6 +80,7 @@ def summary(
         "score": claims.value(),
         "panels": [panel.value() for panel in panels],
         "pictures": pictures,
+        "not_rendered_again": opened.in_folder(layout.BEFORE, ".png"),
         "valid": not broken_rules,
         "problems": problems,
         "verdict": "different" if problems else pictures,
