@@ -1,4 +1,4 @@
-"""The score stage: the aesthetic score of every panel, their mean, and the gate that the mean has to pass."""
+"""The score stage: every panel's aesthetic score, how well they belong together, and the gate they have to pass."""
 
 from __future__ import annotations
 
@@ -14,30 +14,36 @@ from PIL import Image
 from kolors_submit import weights
 from kolors_submit.errors import InputError, RuleError
 from kolors_submit.files import digest, file_digest, read_json, write_json
+from kolors_submit.metrics.coherence import coherence
 from kolors_submit.metrics.predictor import predictor_digest, score_pictures
+from kolors_submit.metrics.tower import features
 from kolors_submit.report import Reporter
 from kolors_submit.run import Job
 
-NAME, FORMAT = "score", 1
+NAME, FORMAT = "score", 2
+FORMAT_WITHOUT_COHERENCE = 1
+"""Of the scores of any folder, whose pictures need not belong together."""
 MAX_PIXELS = 100_000_000
 DECIMALS = 6
 """Scores are kept to this many decimals; the predictor itself is good to fewer."""
 
 
 def score(job: Job) -> bool:
-    """Score the rendered panels, write scores.json, and hold the mean to the story's threshold.
+    """Score the rendered panels and compare them, write scores.json, and hold it to the story's gate.
 
-    True if anything was computed. Raises RuleError below the threshold (scores.json is written all the same, and the
+    True if anything was computed. Raises RuleError below a threshold (scores.json is written all the same, and the
     next call says so again from the record), InputError where a panel is not rendered, OutsideError where there is no
     predictor.
     """
     name, folder = weights.find_predictor(job.base)
+    tower_name, tower = weights.find_tower(job.base)
     panels = _panels(job)
     predictor = {"name": name, "digest": _digest(job.base, folder)}
     inputs = {
         "panels": {path.name: file_digest(path) for path in panels},
         "predictor": predictor,
-        "threshold": job.story.gate.threshold,
+        "features": {"name": tower_name, "digest": _digest(job.base, tower)},
+        "gate": job.story.gate.model_dump(mode="json"),
     }
     stage = job.run.stage(NAME, FORMAT)
     done = stage.is_done(inputs)
@@ -45,10 +51,13 @@ def score(job: Job) -> bool:
         job.report.stage(NAME, ", ".join(stage.changes(inputs)))
         start = time.monotonic()
         values = _measure(folder, panels, job.report, job.device)
-        write_json(job.run.scores, _summary(predictor, panels, values, job.story.gate.threshold))
+        summary = _summary(predictor, panels, values, job.story.gate.threshold)
+        figures = coherence(panels, list(features(tower, panels, job.device)), job.story.gate.coherence)
+        summary |= {"format": FORMAT, "coherence": {"features": inputs["features"], **figures}}
+        write_json(job.run.scores, summary)
         stage.finish(inputs, [job.run.scores], time.monotonic() - start)
     scores = read_json(job.run.scores)
-    said = f"mean {scores['mean']:.3f}, minimum {scores['minimum']:.3f} by {name}"
+    said = f"mean {scores['mean']:.3f}, minimum {scores['minimum']:.3f} by {name}; {_said(scores['coherence'])}"
     job.report.stage(NAME, f"nothing to do ({said})" if done else said, done=True)
     _gate(scores, job.report)
     return not done
@@ -109,7 +118,7 @@ def _summary(
     """The value of scores.json; the mean is over every picture, as the contest's is."""
     mean = round(fmean(values), DECIMALS)
     return {
-        "format": FORMAT,
+        "format": FORMAT_WITHOUT_COHERENCE,
         "predictor": predictor,
         "threshold": threshold,
         "mean": mean,
@@ -125,6 +134,7 @@ def _summary(
 def _gate(scores: dict[str, Any], report: Reporter) -> None:
     """Raises RuleError where the mean is below the threshold, naming the panels that pull it down."""
     if scores["passed"]:
+        _coherence_gate(scores["coherence"])
         return
     threshold = scores["threshold"]
     rows = [(panel["file"], panel["score"], panel["score"] - threshold) for panel in scores["panels"]]
@@ -135,6 +145,21 @@ def _gate(scores: dict[str, Any], report: Reporter) -> None:
         f"the mean score {scores['mean']:.3f} is below the threshold {threshold:g}; pulled down by panel {named}. "
         "Try other seeds or prompts for these, or train longer"
     )
+
+
+def _said(coherence: dict[str, Any]) -> str:
+    """The panels' coherence in a few words."""
+    outlier = coherence["outlier"]
+    return f"coherence {coherence['mean']:.3f}" + (f", panel {outlier} stands out" if outlier else "")
+
+
+def _coherence_gate(coherence: dict[str, Any]) -> None:
+    """Raises RuleError where the panels are less alike than the story's own gate asks."""
+    if coherence["passed"] is False:
+        raise RuleError(
+            f"{_said(coherence)}; the story's gate.coherence is {coherence['threshold']:g}. Try another seed for the "
+            "panel that fits least (`kolors-submit explore`), or words that fix the style in style.suffix"
+        )
 
 
 def _is_picture(path: Path) -> bool:

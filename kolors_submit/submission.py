@@ -101,6 +101,8 @@ def summary(run: Run) -> dict[str, Any]:
     scores = read_json(run.scores)
     if isinstance(scores, dict):
         figures |= {key: scores.get(key) for key in ("mean", "minimum", "threshold", "passed", "predictor")}
+        coherence = scores.get("coherence") or {}
+        figures["coherence"] = {key: coherence.get(key) for key in ("mean", "outlier")}
     figures["seconds"] = {name: run.stage(name).seconds() for name in STAGES}
     return figures
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,31 @@ def test_scores_panels_once(tiny_base: Path, tmp_path: Path) -> None:
     job.run.panel(3).write_bytes(panel_png(job.story, 4))
     assert score(job)
     assert read_json(job.run.scores)["panels"][2]["score"] == values[3]
+
+
+def test_how_the_panels_belong_together_is_said(tiny_base: Path, tmp_path: Path) -> None:
+    job = make_job(tiny_base, tmp_path, 0.0)
+    score(job)
+    found = read_json(job.run.scores)["coherence"]
+    digest = predictor_digest(tiny_base / "predictor")
+    assert found["features"] == {"name": "tiny's own predictor", "digest": digest}
+    assert [len(found[name]) for name in ("similarity", "style", "palette", "apart")] == [8] * 4
+    assert 0 < found["mean"] < 1 and found["threshold"] is found["passed"] is None
+    assert len({value for row in found["similarity"] for value in row}) > 8
+
+
+def test_coherence_is_held_to_a_gate_only_where_the_story_has_one(tiny_base: Path, tmp_path: Path) -> None:
+    job = make_job(tiny_base, tmp_path, 0.0)
+    score(job)
+    mean = read_json(job.run.scores)["coherence"]["mean"]
+    for limit, passes in ((mean, True), (mean + 0.01, False)):
+        gated = replace(job, story=story(gate={"threshold": 0.0, "coherence": limit}))
+        if passes:
+            assert score(gated)
+        else:
+            with pytest.raises(RuleError, match=rf"coherence {mean:.3f}.*the story's gate\.coherence is {limit:g}"):
+                score(gated)
+        assert read_json(job.run.scores)["coherence"]["passed"] is passes
 
 
 def test_below_the_threshold_is_a_rule_error_both_times(tiny_base: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from kolors_submit.bundle import archive, layout, manifest, rules_contents, rules_files, rules_pages
+from kolors_submit.bundle import archive, layout, manifest, rules_coherence, rules_contents, rules_files, rules_pages
 from kolors_submit.bundle.finding import Finding, fail
 from kolors_submit.bundle.manifest import NewerFormat
 from kolors_submit.bundle.opened import Opened, open_values, without_folder
@@ -27,6 +27,7 @@ RULES: tuple[tuple[str, Rule], ...] = (
     ("workflows", rules_files.workflow_files),
     ("introduction", rules_pages.card),
     ("score", rules_contents.scores),
+    ("coherence", rules_coherence.coherence),
     ("imported", rules_contents.imported),
     ("base", rules_contents.base),
     ("names", rules_contents.names),

@@ -20,7 +20,10 @@ PANELS = 8
 """The contest asks for at least this many pictures."""
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_\u4e00-\u9fff][\w\u4e00-\u9fff-]{0,63}$")]
-Seed = Annotated[int, Field(ge=0, le=2**53 - 1)]  # browsers round larger ones
+MAX_SEED = 2**53 - 1
+"""Browsers round larger ones."""
+
+Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 Side = Annotated[int, Field(ge=64, le=2048, multiple_of=8)]
 
 
@@ -159,9 +162,10 @@ class Panel(Part):
 
 
 class Gate(Part):
-    """The contest's rule on the mean aesthetic score."""
+    """The contest's rule on the mean aesthetic score, and one of one's own on how alike the panels are drawn."""
 
     threshold: float = Field(6.0, ge=0, le=10)
+    coherence: float | None = Field(None, ge=0, le=1, description="Least mean coherence; null only reports it.")
 
 
 class Submission(Part):

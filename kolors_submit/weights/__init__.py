@@ -11,10 +11,11 @@ Nothing here imports torch, so that a finished run says so at once.
 
 from kolors_submit.weights.base import PARTS, PICTUREBOOK, Base, choose_files, count_parameters, open_base
 from kolors_submit.weights.download import fetch
-from kolors_submit.weights.find import find_base, find_predictor, find_weights
-from kolors_submit.weights.known import KNOWN, OFFICIAL_PREDICTOR, SAFE_VAE, Weights, weights_folder
+from kolors_submit.weights.find import find_base, find_clip, find_predictor, find_tower, find_weights
+from kolors_submit.weights.known import CLIP, KNOWN, OFFICIAL_PREDICTOR, SAFE_VAE, Weights, weights_folder
 
 __all__ = [
+    "CLIP",
     "KNOWN",
     "OFFICIAL_PREDICTOR",
     "PARTS",
@@ -26,7 +27,9 @@ __all__ = [
     "count_parameters",
     "fetch",
     "find_base",
+    "find_clip",
     "find_predictor",
+    "find_tower",
     "find_weights",
     "open_base",
     "weights_folder",

@@ -10,7 +10,7 @@ from kolors_submit.errors import InputError, OutsideError
 from kolors_submit.report import Reporter
 from kolors_submit.weights.base import PICTUREBOOK, Base, open_base
 from kolors_submit.weights.download import Ask, fetch, gigabytes
-from kolors_submit.weights.known import FOR_KOLORS, KNOWN, KOLORS, OFFICIAL_PREDICTOR
+from kolors_submit.weights.known import CLIP, DINO, FOR_KOLORS, KNOWN, KOLORS, OFFICIAL_PREDICTOR
 
 SMALLEST_GPU = 7_500_000_000
 """Memory in bytes of the smallest card that Kolors is offered on: what a card sold as 8 GB leaves to programs."""
@@ -75,6 +75,22 @@ def find_weights(name: str) -> Path:
             f"{name} is not here; `kolors-submit weights fetch {name}` gets it ({gigabytes(known.size)})"
         )
     return known.folder
+
+
+def find_tower(base: Base) -> tuple[str, Path]:
+    """Name and folder of the image tower that pictures are compared by: DINOv2 where it is here, else the predictor's.
+
+    On a base with a predictor of its own always that one's. Raises OutsideError as `find_predictor`.
+    """
+    if base.predictor is None and KNOWN[DINO].is_here():
+        return DINO, KNOWN[DINO].folder
+    return find_predictor(base)
+
+
+def find_clip(language: str) -> tuple[str, Path] | None:
+    """Name and folder of the CLIP model that reads prompts of a language (zh, en); None where it is not here."""
+    weights = KNOWN[CLIP[language]]
+    return (weights.name, weights.folder) if weights.is_here() else None
 
 
 def _why_not_kolors(cuda: Cuda | None) -> str | None:

@@ -15,6 +15,9 @@ from kolors_submit.weights.digests import read_record
 KOLORS = "kolors"
 SAFE_VAE = "sdxl-vae-fp16-fix"
 OFFICIAL_PREDICTOR = "aesthetics-predictor-v2-sac-logos-ava1-l14-linearMSE"
+DINO = "dinov2-base"
+CLIP = {"en": "clip-vit-large-patch14", "zh": "chinese-clip-vit-base-patch16"}
+"""The CLIP model that reads prompts of a language."""
 
 TAGGER = "wd-vit-tagger-v3"
 CAPTIONER = "blip-image-captioning-base"
@@ -121,6 +124,30 @@ KNOWN = {
             ("*.json", "*.txt", "model*.safetensors", "pytorch_model*.bin"),
             990_000_000,
             {"huggingface": "82a37760796d32b1411fe092ab5d4e227313294b"},
+        ),
+        Weights(
+            DINO,
+            "DINOv2, to see how well the panels belong together; without it the predictor's own CLIP tower does",
+            "facebook/dinov2-base",
+            "facebook/dinov2-base",
+            ("*.json", "model*.safetensors", "pytorch_model*.bin"),
+            346_000_000,
+        ),
+        Weights(
+            CLIP["en"],
+            "CLIP, to see how well a candidate agrees with an English prompt",
+            "AI-ModelScope/clip-vit-large-patch14",
+            "openai/clip-vit-large-patch14",
+            ("*.json", "*.txt", "model*.safetensors", "pytorch_model*.bin"),
+            1_710_000_000,
+        ),
+        Weights(
+            CLIP["zh"],
+            "Chinese-CLIP, the same for a Chinese prompt",
+            "AI-ModelScope/chinese-clip-vit-base-patch16",
+            "OFA-Sys/chinese-clip-vit-base-patch16",
+            ("*.json", "*.txt", "model*.safetensors", "pytorch_model*.bin"),
+            753_000_000,
         ),
     )
 }

@@ -34,6 +34,10 @@ def scored(folder: Path, **figures: Any) -> None:
     edit_json(folder, "scores.json", lambda value: value.update(figures))
 
 
+def coherent(folder: Path, **figures: Any) -> None:
+    edit_json(folder, "scores.json", lambda value: value["coherence"].update(figures))
+
+
 def panel_scores(folder: Path, scores: list[Any], **figures: Any) -> None:
     panels = [{"number": n, "file": f"{n:02d}.png", "score": score} for n, score in enumerate(scores, 1)]
     scored(folder, panels=panels, **figures)
@@ -112,12 +116,33 @@ CASES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "a score that is none": (lambda b: panel_scores(b, ["6"] * 8), "scores: scores.json lacks"),
     "another predictor": (lambda b: scored(b, predictor={"name": "mine", "digest": "ab" * 32}), "scored by mine"),
     "no predictor": (lambda b: scored(b, predictor=None), "does not say which predictor"),
+    "no coherence": (lambda b: scored(b, coherence=None), "coherence: scores.json does not say how well"),
+    "no features": (lambda b: coherent(b, features={"name": "x"}), "coherence: scores.json does not say by which"),
+    "a table of seven": (lambda b: coherent(b, style=[[1.0] * 7] * 7), "coherence: style of scores.json: no symmetric"),
+    "a table that is not symmetric": (
+        lambda b: edit_json(b, "scores.json", lambda v: v["coherence"]["palette"][0].reverse()),
+        "coherence: palette of scores.json: no symmetric",
+    ),
+    "a table of words": (lambda b: coherent(b, similarity=[["1"] * 8] * 8), "coherence: similarity of scores.json"),
+    "a number for a table": (lambda b: coherent(b, similarity=1), "coherence: similarity of scores.json"),
+    "a higher coherence": (lambda b: coherent(b, mean=0.9), "coherence: the mean coherence is said to be 0.9"),
+    "a ninth panel stands out": (lambda b: coherent(b, outlier=9), "coherence: the panel that stands out"),
+    "a gate of its own": (
+        lambda b: coherent(b, threshold=0.5, passed=True),
+        "holds coherence to 0.5, the story to None",
+    ),
+    "a limit that is none": (lambda b: coherent(b, threshold="0.5"), "coherence: the limit on coherence is said to be"),
+    "a number that no float holds": (
+        lambda b: coherent(b, mean=10**400),
+        "coherence: the mean coherence is said to be",
+    ),
+    "coherence passed without a gate": (lambda b: coherent(b, passed=True), "coherence: passed is True at a mean of"),
     "infinity": (
         lambda b: replace(b, "scores.json", '"mean": 6.5', '"mean": Infinity'),
         "scores.json: scores.json is no",
     ),
     "a key twice": (
-        lambda b: replace(b, "scores.json", '"format": 1', '"format": 1, "mean": 7'),
+        lambda b: replace(b, "scores.json", '"format": 2', '"format": 2, "mean": 7'),
         "a key is given twice",
     ),
     "no training base": (

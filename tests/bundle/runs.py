@@ -71,7 +71,32 @@ def score_values(scores: list[float], predictor: dict[str, str], threshold: floa
     mean = round(sum(scores) / len(scores), 6)
     panels = [{"number": n, "file": f"{n:02d}.png", "score": score} for n, score in enumerate(scores, 1)]
     figures = {"threshold": threshold, "mean": mean, "minimum": min(scores), "passed": mean >= threshold}
-    return {"format": 1, "predictor": predictor, "panels": panels, **figures}
+    return {
+        "format": 2,
+        "predictor": predictor,
+        "panels": panels,
+        "coherence": coherence_values(len(scores)),
+        **figures,
+    }
+
+
+def coherence_values(count: int) -> dict[str, Any]:
+    """The part of scores.json about how well panels belong together."""
+
+    def table(diagonal: float, other: float) -> list[list[float]]:
+        return [[diagonal if row == column else other for column in range(count)] for row in range(count)]
+
+    return {
+        "features": {"name": "dinov2-base", "digest": DIGEST},
+        "mean": 0.8,
+        "similarity": table(1.0, 0.6),
+        "style": table(1.0, 0.8),
+        "palette": table(0.0, 12.5),
+        "apart": [1.0] * count,
+        "outlier": None,
+        "threshold": None,
+        "passed": None,
+    }
 
 
 def _data(run: Run) -> None:

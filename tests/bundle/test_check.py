@@ -86,10 +86,14 @@ def test_manifests_that_are_none(bundle: Path, failures: Callable[[Path], list[s
     assert any(line.startswith("manifest: manifest.json") for line in failures(bundle))
 
 
-@pytest.mark.parametrize("name", ["manifest.json", "scores.json", "train.json", "data.json", "environment.json"])
+NEWEST = {"manifest.json": 1, "scores.json": 2, "train.json": 1, "data.json": 1, "environment.json": 1}
+
+
+@pytest.mark.parametrize("name", NEWEST)
 def test_a_newer_format_is_refused(bundle: Path, name: str) -> None:
-    edit_json(bundle, name, lambda value: value.update(format=2))
-    with pytest.raises(NewerFormat, match="is format 2; this program reads up to 1: update") as error:
+    newest = NEWEST[name]
+    edit_json(bundle, name, lambda value: value.update(format=newest + 1))
+    with pytest.raises(NewerFormat, match=f"is format {newest + 1}; this program reads up to {newest}: up") as error:
         check(bundle)
     assert error.value.exit_status == 2
 

@@ -12,7 +12,7 @@ from kolors_submit.device import Cuda, Gpu, find_device
 from kolors_submit.errors import InputError, OutsideError
 from kolors_submit.files import file_digest
 from kolors_submit.report import quiet
-from kolors_submit.weights import choose_files, find_base, find_predictor, open_base
+from kolors_submit.weights import choose_files, find_base, find_clip, find_predictor, find_tower, open_base
 from kolors_submit.weights.digests import LARGE, digests_of, record_path
 from kolors_submit.weights.known import KNOWN, OFFICIAL_PREDICTOR
 
@@ -171,3 +171,28 @@ def test_cuda_asked_for_and_not_there_is_an_input_error(monkeypatch):
         find_device("cuda")
     monkeypatch.setattr(device, "read_cuda", lambda: Cuda("570", 12080, (Gpu("a card", 1),)))
     assert find_device("auto") == "cuda"
+
+
+def pretend_fetched(name, folder):
+    """A folder of weights whose fetch has finished."""
+    (folder / name).mkdir(parents=True)
+    (folder / f"{name}.digests.json").write_text('{"format": 1, "complete": true, "files": {}}')
+    return folder / name
+
+
+def test_the_tower_is_dinov2_where_it_is_here_and_the_base_has_no_predictor(tiny_base, tmp_path):
+    bare = open_base(shutil.copytree(tiny_base, tmp_path / "bare", ignore=shutil.ignore_patterns("predictor")))
+    with pytest.raises(OutsideError, match="weights fetch"):
+        find_tower(bare)
+    pretend_fetched(OFFICIAL_PREDICTOR, tmp_path / "weights")
+    assert find_tower(bare)[0] == OFFICIAL_PREDICTOR
+    folder = pretend_fetched("dinov2-base", tmp_path / "weights")
+    assert find_tower(bare) == ("dinov2-base", folder)
+    assert find_tower(open_base(tiny_base)) == ("tiny's own predictor", tiny_base / "predictor")
+
+
+def test_clip_is_the_one_that_reads_the_language(tmp_path):
+    assert find_clip("zh") is None
+    folder = pretend_fetched("chinese-clip-vit-base-patch16", tmp_path / "weights")
+    assert find_clip("zh") == ("chinese-clip-vit-base-patch16", folder)
+    assert find_clip("en") is None

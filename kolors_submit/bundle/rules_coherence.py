@@ -1,0 +1,83 @@
+"""The rule about how well the panels belong together: scores.json says it, its figures agree, its gate holds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from statistics import fmean
+from typing import Any
+
+from kolors_submit.bundle.finding import Finding, fail
+from kolors_submit.bundle.opened import Opened
+
+SINCE = 2
+"""The format of scores.json that first had it."""
+
+TOLERANCE = 2e-4
+"""The figures are rounded to four decimals."""
+
+LARGEST = 1e6
+"""Beyond what any of the figures can be; JSON has numbers that no float holds."""
+
+DIAGONALS = {"similarity": 1.0, "style": 1.0, "palette": 0.0}
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def coherence(bundle: Opened) -> Iterator[Finding]:
+    """scores.json says how well the panels belong together, and that passes the story's own gate."""
+    if bundle.scores is None or bundle.scores.get("format", 0) < SINCE:
+        return
+    value, panels = bundle.scores.get("coherence"), bundle.scores.get("panels")
+    if not isinstance(value, dict) or not isinstance(panels, list):
+        yield fail("coherence", "scores.json does not say how well the panels belong together")
+        return
+    features = value.get("features")
+    if not isinstance(features, dict) or not _SHA256.fullmatch(str(features.get("digest"))):
+        yield fail("coherence", "scores.json does not say by which features the panels were compared")
+    wrong = [name for name, diagonal in DIAGONALS.items() if not _is_matrix(value.get(name), len(panels), diagonal)]
+    if wrong:
+        yield fail("coherence", f"{', '.join(wrong)} of scores.json: no symmetric table of {len(panels)} panels")
+        return
+    style, mean, outlier = value["style"], value.get("mean"), value.get("outlier")
+    pairs = [style[row][column] for row in range(len(style)) for column in range(row)] or [1.0]
+    if mean is None or not _is_number(mean) or abs(mean - fmean(pairs)) > TOLERANCE:
+        yield fail("coherence", f"the mean coherence is said to be {str(mean)[:20]}, the pairs give {fmean(pairs):.4f}")
+        return
+    if outlier is not None and (type(outlier) is not int or not 1 <= outlier <= len(panels)):
+        yield fail("coherence", f"the panel that stands out is said to be {str(outlier)[:20]} of {len(panels)}")
+    yield from _gate(bundle, value, mean)
+
+
+def _gate(bundle: Opened, value: dict[str, Any], mean: float) -> Iterator[Finding]:
+    """The story's own limit, where it sets one."""
+    threshold, passed = value.get("threshold"), value.get("passed")
+    if threshold is not None and not _is_number(threshold):
+        yield fail("coherence", f"the limit on coherence is said to be {str(threshold)[:20]}, which is no number")
+        return
+    if passed is not (None if threshold is None else mean >= threshold):
+        yield fail("coherence", f"passed is {str(passed)[:20]} at a mean of {mean:.3f}")
+    if bundle.story is None:
+        return
+    limit = bundle.story.gate.coherence
+    if threshold != limit:
+        yield fail("coherence", f"scores.json holds coherence to {str(threshold)[:20]}, the story to {limit}")
+    if limit is not None and mean < limit:
+        yield fail("coherence", f"the mean coherence {mean:.3f} is below the story's own {limit:g}")
+
+
+def _is_matrix(value: Any, size: int, diagonal: float) -> bool:
+    """Whether a value is a symmetric table of numbers with this diagonal."""
+    if not isinstance(value, list) or len(value) != size:
+        return False
+    if not all(isinstance(row, list) and len(row) == size and all(map(_is_number, row)) for row in value):
+        return False
+    return all(
+        abs(value[row][column] - (diagonal if row == column else value[column][row])) <= TOLERANCE
+        for row in range(size)
+        for column in range(row + 1)
+    )
+
+
+def _is_number(value: Any) -> bool:
+    """Whether a value is a number of a size that these figures can have."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and -LARGEST <= value <= LARGEST
