@@ -81,7 +81,7 @@ submission data train render score bundle:
 	@$(SUBMIT) $@ "$(STORY)" $(PLACE)
 	$(if $(and $(PUSH),$(filter submission,$@)),@$(SUBMIT) publish --story "$(STORY)" $(PLACE) $(filter-out 1,$(PUSH)))
 
-.PHONY: check publish reproduce import compare export write story weights doctor
+.PHONY: check publish reproduce import explore compare export write story weights doctor
 check: $(STAMP) ## hold the story's bundle to every rule
 	@$(SUBMIT) check --story "$(STORY)" $(PLACE)
 publish: $(STAMP) ## send the story's bundle to its hub: make publish ARGS='--repo owner/Name'
@@ -92,6 +92,8 @@ reproduce: $(STAMP) ## render anybody's entry again and compare: make reproduce 
 import: $(STAMP) ## make a bundle of an entry of another program: make import ENTRY=owner/Name (a folder, a zip, hub:id)
 	@[ -n "$(ENTRY)" ] || { echo "make: say which: make import ENTRY=owner/Name, or an entry's folder or zip" >&2; exit 2; }
 	@$(SUBMIT) import "$(ENTRY)" --base "$(BASE)" $(ARGS)
+explore: $(STAMP) ## try seeds and settings for the story's panels, choose, write the seeds back: make explore ARGS='--seeds 8'
+	@$(SUBMIT) explore "$(STORY)" $(PLACE)
 compare: $(STAMP) ## lay runs side by side: make compare ARGS='runs/a/kolors runs/b/kolors'
 	@$(SUBMIT) compare $(ARGS)
 export: $(STAMP) ## write a LoRA in another program's keys: make export ARGS='lora.safetensors --to diffusers'

@@ -61,7 +61,7 @@ def render(job: Job) -> bool:
     Raises InputError where there is no LoRA or it does not fit the base, RuleError for a picture that shows nothing,
     OutsideError where the GPU's memory does not carry the leanest plan.
     """
-    plans, lora_digest = _plans(job), _lora_digest(job.run.lora)
+    plans, lora_digest = plans_of(job), _lora_digest(job.run.lora)
     panels = _panel_jobs(job, plans[0].compute, lora_digest)
     stage = job.run.stage(NAME, FORMAT)
     if stage.is_done(_inputs(job, panels, plans[0].compute, lora_digest)) and not _pending(panels):
@@ -80,10 +80,10 @@ def render(job: Job) -> bool:
 
 def plan_of(job: Job) -> RenderPlan:
     """How the story's panels are rendered on this machine, or were already."""
-    return _plans(job)[0]
+    return plans_of(job)[0]
 
 
-def _plans(job: Job) -> tuple[RenderPlan, ...]:
+def plans_of(job: Job) -> tuple[RenderPlan, ...]:
     """The plans to try in turn; the first is the one that earlier panels were made by, where it still can be."""
     settings, machine = job.story.render, read_machine(job.device, job.vram)
     sizes = Sizes(0, 0, 0) if machine.device == "cpu" else _sizes(job)

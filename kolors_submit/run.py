@@ -2,6 +2,7 @@
 
     runs/<story>[-<name>]/<base>/
       data/ cache/ train/ render/ before/ score/ bundle/     what the stages write
+      explore/                                               what trying seeds and settings makes; no stage reads it
       stages/<stage>.json                                    what each result depends on, and its outputs' digests
       .lock                                                  who holds the folder
 
@@ -80,6 +81,15 @@ class Run:
     def compiled(self) -> Path:
         """What torch compiled for this machine's GPU, for all runs beside this one: may be deleted at any time."""
         return self.folder.parents[1] / ".compiled"
+
+    @property
+    def explore(self) -> Run:
+        """A run inside this one: its own stages/, and explored.json, index.html, candidates/, sheets/, loras/."""
+        return Run(self.folder / "explore")
+
+    def candidate(self, variant: str, panel: int, seed: int) -> Path:
+        """A panel rendered with another seed, below `explore`; `variant` says with which LoRA and settings."""
+        return self.explore.folder / "candidates" / variant / f"{panel:02d}-{seed}.png"
 
     def panel(self, number: int) -> Path:
         """The picture of panel `number`, counted from 1."""

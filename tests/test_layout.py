@@ -113,7 +113,7 @@ def test_no_module_trusts_remote_code_or_pickles():
         "from kolors_submit.cli import run; run(['doctor', '--offline'])",
         "import kolors_submit.bundle.check, kolors_submit.bundle.pack",
         "import kolors_submit.publish, kolors_submit.hub.modelscope, kolors_submit.hub.huggingface",
-        "import kolors_submit.reproduce, kolors_submit.importing",
+        "import kolors_submit.reproduce, kolors_submit.importing, kolors_submit.explore",
         "import kolors_submit.data, kolors_submit.train, kolors_submit.render, kolors_submit.score",
     ],
 )

@@ -30,6 +30,7 @@ VERBS = (
     "publish",
     "reproduce",
     "import",
+    "explore",
     "compare",
     "export",
     "write",

@@ -126,6 +126,13 @@ def from_injected(unet: torch.nn.Module) -> Lora:
     return Lora(modules)
 
 
+def from_parameters(parameters: Mapping[str, torch.Tensor], alpha: float) -> Lora:
+    """A LoRA from trained parameters under their names in the UNet, as a checkpoint has them."""
+    down, up = ".lora_A.default.weight", ".lora_B.default.weight"
+    names = [name.removesuffix(down) for name in parameters if name.endswith(down)]
+    return Lora({name: LoraModule(parameters[name + down], parameters[name + up], alpha) for name in names})
+
+
 def _injected(unet: torch.nn.Module) -> dict[str, Any]:
     from peft.tuners.lora import LoraLayer
 

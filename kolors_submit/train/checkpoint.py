@@ -64,6 +64,10 @@ class Checkpoints:
                 return checkpoint
         return None
 
+    def at(self, step: int) -> Checkpoint | None:
+        """The checkpoint of a step, on the CPU; None where it is not kept or cannot be read."""
+        return self._read(self.path(step))
+
     def _read(self, path: Path) -> Checkpoint | None:
         try:
             values = torch.load(path, map_location="cpu", weights_only=True)

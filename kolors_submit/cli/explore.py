@@ -1,0 +1,85 @@
+"""`kolors-submit explore STORY`: candidates for each panel, and the choice written back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kolors_submit.cli.answer import Answer
+from kolors_submit.cli.options import open_job, placed, reporter, said, story_argument
+
+
+class Listed(click.ParamType):
+    """Values of one type with commas between them, as in 0.4,0.7,1.0; an exact word may stand for one of them."""
+
+    name = "list"
+
+    def __init__(self, item: click.ParamType, word: str | None = None) -> None:
+        self.item = item
+        self.word = word
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Any, ...]:
+        """The values as a tuple."""
+        if isinstance(value, tuple):
+            return value
+        parts = [part.strip() for part in str(value).split(",")]
+        return tuple(part if part == self.word else self.item.convert(part, param, ctx) for part in parts)
+
+
+@click.command("explore", short_help="Try seeds and settings; choose; write the seeds back.")
+@story_argument
+@click.option("--seeds", default=8, show_default=True, type=click.IntRange(1, 1000), help="Candidates of each panel.")
+@click.option("--panels", default=(), type=Listed(click.IntRange(1)), metavar="N,N", help="Only these panels.")
+@click.option("--lora-strength", "strengths", default=(), type=Listed(click.FloatRange(-4, 4)), metavar="X,X")
+@click.option("--checkpoints", default=(), type=Listed(click.IntRange(1), "last"), metavar="last,N", help="By step.")
+@click.option("--steps", default=(), type=Listed(click.IntRange(1, 1000)), metavar="N,N", help="Sampling steps.")
+@click.option("--apply", "picks", type=click.Path(path_type=Path), metavar="FILE", help="Write picks.json's seeds.")
+@click.option("--pick", type=click.Choice(["best"]), help="Explore, then write the best candidates' seeds.")
+@placed
+@said
+@click.pass_obj
+def command(
+    answer: Answer,
+    /,
+    story: Path,
+    seeds: int,
+    panels: tuple[int, ...],
+    strengths: tuple[float, ...],
+    checkpoints: tuple[int | str, ...],
+    steps: tuple[int, ...],
+    picks: Path | None,
+    pick: str | None,
+    quiet: bool,
+    **place: Any,
+) -> None:
+    """Render each panel with several seeds (and strengths, checkpoints, steps), measured and laid out in one page.
+
+    The page saves picks.json; --apply writes its seeds into the story file, where nothing else changes.
+    """
+    from kolors_submit import explore
+    from kolors_submit.files import file_digest
+
+    if picks is not None and pick is not None:
+        raise click.UsageError("--apply and --pick both choose; give one")
+    # Before the story is read, so that an edit from here on is noticed.
+    digest = file_digest(story) if story.is_file() else ""
+    report = reporter(quiet)
+    job = open_job(answer, report, story, place)
+    grid = explore.Grid(seeds, panels, strengths, tuple(map(str, checkpoints)), steps)
+    with job.run.hold("explore"):
+        chosen = explore.read_picks(picks) if picks is not None else None
+        if chosen is None:
+            explored = explore.explore(job, grid, story.name)
+            answer.outputs |= explore.outputs(job)
+            answer.metrics["explored"] = explored
+            chosen = explore.pick_best(job, explored) if pick else None
+        if chosen is not None:
+            changed = explore.apply(job, story, digest, chosen)
+            answer.metrics["seeds"] = {number: seed for number, (_, seed) in changed.items()}
+            for number, (before, seed) in changed.items():
+                report.stage("picked", f"panel {number}: seed {seed} instead of {before}")
+            report.stage(
+                "picked", f"{len(changed)} seeds written into {story}" if changed else "nothing to do", done=True
+            )

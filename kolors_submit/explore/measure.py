@@ -1,0 +1,127 @@
+"""What speaks for a candidate: its aesthetic score, its agreement with the prompt, how well it fits the set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean, pstdev
+
+import numpy as np
+from PIL import Image
+
+from kolors_submit import weights
+from kolors_submit.explore.plan import Candidate
+from kolors_submit.metrics.agreement import agreement
+from kolors_submit.metrics.coherence import likeness
+from kolors_submit.metrics.palette import Array
+from kolors_submit.metrics.predictor import predictor_digest, score_pictures
+from kolors_submit.metrics.texture import texture
+from kolors_submit.run import Job
+
+DECIMALS = 4
+Where = tuple[str, Path]
+
+
+@dataclass(frozen=True)
+class Instruments:
+    """Name and folder of each model that measures; `clip` only where it is here."""
+
+    predictor: Where
+    clip: Where | None
+
+    def facts(self) -> dict[str, dict[str, str] | None]:
+        """Each one's name and digest."""
+        found = {"predictor": self.predictor, "clip": self.clip}
+        return {
+            key: None if where is None else {"name": where[0], "digest": predictor_digest(where[1])}
+            for key, where in found.items()
+        }
+
+
+@dataclass(frozen=True)
+class Measures:
+    """`score`: about 0 to 10; `agreement`: a cosine; `fit`: 0 to 1; `overall`: mean of their z-scores in the panel."""
+
+    score: float
+    agreement: float | None
+    fit: float | None
+    overall: float
+
+
+def find_instruments(job: Job) -> Instruments:
+    """What measures on this base, saying what is not here; raises OutsideError where there is no predictor."""
+    clip = weights.find_clip(job.story.language)
+    if clip is None:
+        missing = weights.CLIP[job.story.language]
+        job.report.say(f"prompt agreement is left out: `kolors-submit weights fetch {missing}` gets it")
+    return Instruments(weights.find_predictor(job.base), clip)
+
+
+def measure(
+    job: Job, instruments: Instruments, candidates: Sequence[Candidate], others: Mapping[int, Path]
+) -> list[Measures]:
+    """Measure the candidates, whose pictures are all there; `others` are rendered panels that are not explored."""
+    paths = [candidate.path for candidate in candidates]
+    with job.report.progress("measure", len(paths) * (2 if instruments.clip is None else 3)) as advance:
+        scores = _counted(score_pictures(instruments.predictor[1], paths, job.device), advance)
+        fits = _fits(candidates, others, advance)
+        agreements: list[float | None] = [None] * len(paths)
+        if instruments.clip is not None:
+            prompts = [candidate.prompt.positive for candidate in candidates]
+            agreements = [*_counted(agreement(instruments.clip[1], paths, prompts, job.device), advance)]
+    overall = _overall(candidates, scores, fits, agreements)
+    return [Measures(*values) for values in zip(scores, agreements, fits, overall, strict=True)]
+
+
+def _counted(values: Iterable[float], advance: Callable[[], None]) -> list[float]:
+    """The values, rounded, each a step of the progress bar."""
+    found = []
+    for value in values:
+        found.append(round(value, DECIMALS))
+        advance()
+    return found
+
+
+def _fits(
+    candidates: Sequence[Candidate], others: Mapping[int, Path], advance: Callable[[], None]
+) -> list[float | None]:
+    """How alike a candidate is drawn to the other panels: the mean over them of the mean with their candidates.
+
+    A panel that is not explored counts with its rendered picture. None where there is no other panel.
+    """
+    textures = []
+    for candidate in candidates:
+        textures.append(_texture(candidate.path))
+        advance()
+    groups: dict[tuple[str, int], list[Array]] = {}
+    for candidate, own in zip(candidates, textures, strict=True):
+        groups.setdefault((candidate.variant.name, candidate.panel), []).append(own)
+    rendered = [np.stack([_texture(path)]) for path in others.values()]
+    fits: list[float | None] = []
+    for candidate, own in zip(candidates, textures, strict=True):
+        variant, panel = candidate.variant.name, candidate.panel
+        rest = [np.stack(group) for key, group in groups.items() if key[0] == variant and key[1] != panel]
+        means = [likeness(np.abs(group - own).mean(axis=1)).mean() for group in (*rest, *rendered)]
+        fits.append(round(fmean(means), DECIMALS) if means else None)
+    return fits
+
+
+def _texture(path: Path) -> Array:
+    with Image.open(path) as file:
+        return texture(file.convert("RGB"))
+
+
+def _overall(candidates: Sequence[Candidate], *measured: Sequence[float | None]) -> list[float]:
+    """The mean of a candidate's z-scores, over the measures there are, among all candidates of its panel."""
+    totals: list[list[float]] = [[] for _ in candidates]
+    for panel in {candidate.panel for candidate in candidates}:
+        members = [index for index, candidate in enumerate(candidates) if candidate.panel == panel]
+        for values in measured:
+            known = [value for index in members if (value := values[index]) is not None]
+            if not known:
+                continue
+            middle, spread = fmean(known), pstdev(known) or 1.0
+            for index, value in zip(members, known, strict=True):
+                totals[index].append((value - middle) / spread)
+    return [round(fmean(total), DECIMALS) for total in totals]
