@@ -10,9 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kolors_submit.errors import InputError
+from kolors_submit.image import this_image
 
 CUDA_NEEDED = 12000
 """The locked torch brings CUDA 12.8, which runs on every driver of the 12 series (minor version compatibility)."""
+
+GIVE_GPU = "start it with a GPU (docker run --gpus all, or a GPU limit in Kubernetes)"
 
 
 SOLD_AS = 15 / 16
@@ -144,7 +147,7 @@ def find_device(name: str) -> str:
 def why_no_cuda(cuda: Cuda | None) -> str:
     """Why there is no CUDA device to use, in words."""
     if cuda is None:
-        return "no NVIDIA driver here"
+        return "no NVIDIA driver here" if this_image() is None else f"no NVIDIA driver in this container; {GIVE_GPU}"
     if not cuda.gpus:
         return "the driver shows no GPU (CUDA_VISIBLE_DEVICES?)"
     major, minor = cuda.cuda // 1000, cuda.cuda % 1000 // 10

@@ -12,6 +12,7 @@ from typing import Literal
 
 from kolors_submit.device import main_memory, read_cuda, why_no_cuda
 from kolors_submit.files import free_bytes
+from kolors_submit.image import changed_source, this_image
 from kolors_submit.lock import differences
 from kolors_submit.run import holder, is_held
 from kolors_submit.weights import KNOWN, PICTUREBOOK
@@ -48,6 +49,7 @@ def examine(story: Path | None, runs: Path, offline: bool = False) -> list[Findi
     parts: list[tuple[str, Callable[[], Iterator[Finding]]]] = [
         ("python", _python),
         ("packages", _packages),
+        ("image", _image),
         ("memory", _memory),
         ("gpu", _gpu),
         ("disk", lambda: _disk(runs)),
@@ -84,6 +86,20 @@ def _packages() -> Iterator[Finding]:
         yield Finding("fail", "packages", f"{'; '.join(wrong[:3])}{more}: run `make setup`")
     else:
         yield Finding("ok", "packages", "as uv.lock says")
+
+
+def _image() -> Iterator[Finding]:
+    """Which container image this is, and whether it still is what was built."""
+    image = this_image()
+    if image is None:
+        return
+    changed = changed_source()
+    if changed:
+        more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+        yield Finding("warn", "image", f"{changed[0]}{more} not as built (a checkout mounted over it?): `make image`")
+    else:
+        built = f"packages {image.packages_sha256[:12]}, source and uv.lock {image.source_sha256[:12]}"
+        yield Finding("ok", "image", f"{built}, as built")
 
 
 def _memory() -> Iterator[Finding]:

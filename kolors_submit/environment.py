@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kolors_submit.files import file_digest
+from kolors_submit.image import this_image
 
 FORMAT = 1
 LOCK = Path(__file__).parent.parent / "uv.lock"
@@ -19,6 +20,7 @@ LOCK = Path(__file__).parent.parent / "uv.lock"
 def describe(device: str) -> dict[str, Any]:
     """The environment as environment.json keeps it; GPUs are named where `device` is one."""
     gpus = nvidia_gpus() if device.startswith("cuda") else []
+    image = this_image()
     return {
         "format": FORMAT,
         "python": platform.python_version(),
@@ -28,6 +30,7 @@ def describe(device: str) -> dict[str, Any]:
         "gpus": [{"name": gpu["name"], "memory_mib": gpu["memory_mib"]} for gpu in gpus],
         "driver": gpus[0]["driver"] if gpus else None,
         "lock_sha256": lock_digest(),
+        "image": image.record() if image else None,
         "packages": packages(),
     }
 

@@ -122,6 +122,8 @@ def environment(folder: Path, device: str, temp: Path | None = None) -> dict[str
     kept = {name: os.environ[name] for name in ("PATH", "OMP_NUM_THREADS", "LD_LIBRARY_PATH") if name in os.environ}
     devices = os.environ.get("CUDA_VISIBLE_DEVICES", "0") if device.startswith("cuda") else ""
     others = {
+        # A container's user may have no name; libraries that ask for it (torch, for its cache) look here first.
+        "USER": os.environ.get("USER") or str(os.getuid()),
         "TMPDIR": str(temp or folder / "temp"),
         "LANG": "C.UTF-8",
         "CUDA_VISIBLE_DEVICES": devices,

@@ -24,6 +24,9 @@ def find_base(name: str, report: Reporter, device: str = "auto", ask: Ask | None
     OutsideError where a download fails or is declined.
     """
     if name == KOLORS:
+        cuda = read_cuda()
+        if device == "auto" and (cuda is None or not cuda.usable):
+            report.note(f"{why_no_cuda(cuda)}: Kolors will run on the CPU, and slowly")
         return _kolors(report, None if yes else ask)
     if name == "picturebook":
         return _picturebook()

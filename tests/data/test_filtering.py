@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -94,6 +95,8 @@ def test_the_closed_environment_has_no_tokens_and_no_network(tmp_path: Path, mon
     assert "secret" not in closed.values()
     assert {closed[name] for name in ("UV_OFFLINE", "PIP_NO_INDEX", "HF_HUB_OFFLINE")} == {"1"}
     assert closed["CUDA_VISIBLE_DEVICES"] == "" and closed["HOME"].startswith(str(tmp_path))
+    monkeypatch.delenv("USER", raising=False)
+    assert environment(tmp_path, "cpu")["USER"] == str(os.getuid()), "a container's user may have no name"
 
 
 @pytest.mark.slow
