@@ -107,6 +107,23 @@ weights: $(STAMP) ## list known weights; ARGS='fetch kolors' or ARGS=verify
 doctor: $(STAMP) ## say what this machine has and lacks
 	@$(SUBMIT) doctor --story "$(STORY)" --runs "$(RUNS)" $(ARGS)
 
+# ------------------------------------------------------------------------------------------------ the container image
+
+# BASE_IMAGE= is another base than NVIDIA's, ENGINE= docker, podman or buildah; IMAGE= another name.
+export BASE_IMAGE ENGINE IMAGE
+
+.PHONY: image image-test image-run image-push
+image: ## build the container image with docker, podman or buildah (docker/README.md)
+	@docker/image.sh build
+image-test: ## build the image and try it: doctor, a submission offline, SIGTERM and on again, the tests inside
+	@docker/test.sh
+image-run: ## run a story in the image: make image-run STORY=stories/mine.yaml BASE=kolors
+	@STORIES="$$(dirname "$(STORY)")" RUNS="$(RUNS)" docker/image.sh run \
+	  submission "stories/$$(basename "$(STORY)")" --base "$(BASE)" $(ARGS)
+image-push: ## push the image: make image-push IMAGE=registry.example.com/team/kolors-submit:0.1.0
+	@[ -n "$(IMAGE)" ] || { echo "make: say where: make image-push IMAGE=REGISTRY/NAME:TAG" >&2; exit 2; }
+	@env -u IMAGE docker/image.sh push "$(IMAGE)"
+
 # ------------------------------------------------------------------------------------------------ development
 
 .PHONY: lint format test test-all clean
