@@ -11,12 +11,12 @@ from kolors_submit.cli.answer import Answer
 from kolors_submit.cli.options import open_job, placed, reporter, said, story_argument
 
 
-class Listed(click.ParamType):
+class Listed(click.ParamType[tuple[Any, ...]]):
     """Values of one type with commas between them, as in 0.4,0.7,1.0; an exact word may stand for one of them."""
 
     name = "list"
 
-    def __init__(self, item: click.ParamType, word: str | None = None) -> None:
+    def __init__(self, item: click.ParamType[Any], word: str | None = None) -> None:
         self.item = item
         self.word = word
 
