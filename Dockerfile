@@ -35,7 +35,7 @@ ENV PATH=/app/.venv/bin:$PATH \
     UV_LINK_MODE=copy
 
 # The packages, before the source, so that a change in the source installs none of them again. One process compiles the
-# bytecode, with hashes instead of timestamps: so it is the same in every build, which uv's several processes do not give.
+# bytecode, with hashes instead of timestamps: so it is the same in every build, which several processes do not give.
 COPY pyproject.toml uv.lock ./
 COPY docker/listing.sh docker/
 ARG UV_VERSION

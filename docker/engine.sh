@@ -7,7 +7,7 @@ find_engine() {
     elif podman info >/dev/null 2>&1; then ENGINE=podman
     elif command -v buildah >/dev/null; then ENGINE=buildah
     else
-      echo "image: no docker or podman that runs, and no buildah; install one (Debian, Ubuntu, as root: apt install buildah)" >&2
+      echo "image: no docker or podman that runs, and no buildah; install one (Debian, Ubuntu: apt install buildah)" >&2
       exit 2
     fi
   fi
@@ -32,7 +32,10 @@ run_image() {
   shift
   case $ENGINE in
     docker) docker run --rm "${options[@]}" "$image" "$@" ;;
-    podman) podman run --rm --userns keep-id "${options[@]}" "$image" "$@" ;;
+    podman)
+      if ((EUID)); then options+=(--userns keep-id); fi   # your files are yours in the container too
+      podman run --rm "${options[@]}" "$image" "$@"
+      ;;
     buildah) run_with_buildah "$image" "${options[@]}" -- "$@" ;;
   esac
 }
@@ -43,7 +46,9 @@ run_with_buildah() {
   local image=$1 container entrypoint options=() offline=() status=0
   shift
   container=$(buildah from --pull-never "$image")
-  mapfile -t entrypoint < <(buildah inspect --format '{{range .OCIv1.Config.Entrypoint}}{{println .}}{{end}}' "$container" | grep .)
+  mapfile -t entrypoint < <(
+    buildah inspect --format '{{range .OCIv1.Config.Entrypoint}}{{println .}}{{end}}' "$container" | grep .
+  )
   while [[ $1 != -- ]]; do
     case $1 in
       --network) offline=(unshare --net -- sh -c 'ip link set lo up && exec "$@"' sh) ;;
@@ -80,6 +85,6 @@ remove_image() {
 image_size() {
   case $ENGINE in
     docker | podman) "$ENGINE" image inspect --format '{{.Size}}' "$1" ;;
-    buildah) run_image "$1" --user 0:0 --entrypoint du -- --summarize --apparent-size --block-size=1 --one-file-system / | cut -f 1 ;;
+    buildah) run_image "$1" --user 0:0 --entrypoint du -- --summarize --bytes --one-file-system / | cut -f 1 ;;
   esac
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The image's life, for make: docker/image.sh build | run ARGUMENT… | push REGISTRY/NAME:TAG | compare IMAGE IMAGE
 #
-# ENGINE=docker|podman|buildah chooses an engine, BASE_IMAGE another base, IMAGE another name than kolors-submit:VERSION.
+# ENGINE=docker|podman|buildah chooses an engine, BASE_IMAGE a base, IMAGE another name than kolors-submit:VERSION.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source docker/engine.sh

@@ -121,7 +121,8 @@ run_image "$IMAGE" --user 0:0 --entrypoint sh -- -c '[ ! -e .git ] && [ -z "$(ls
   || fail 'there is a .git or a uv cache in the image'
 
 say 'one package changed is another image'
-printf 'FROM %s AS changed\nUSER 0:0\nRUN echo "# changed" >> "$(python -c "import click; print(click.__file__)")"\n' "$IMAGE" >"$work/Changed"
+change='echo "# changed" >> "$(python -c "import click; print(click.__file__)")"'
+printf 'FROM %s AS changed\nUSER 0:0\nRUN %s\n' "$IMAGE" "$change" >"$work/Changed"
 build_image changed "$IMAGE-changed" --file "$work/Changed"
 if docker/image.sh compare "$IMAGE" "$IMAGE-changed"; then fail 'compare did not see the change'; fi
 
@@ -148,5 +149,5 @@ run_image "$IMAGE-suite" --user "$STRANGER" --network none --volume "$work/tmp:/
 
 say 'figures'
 environment_bytes=$(run_image "$IMAGE" --entrypoint du -- -sb /app/.venv | cut -f 1)
-printf 'image %d MB, of which the environment %d MB\nbuild %s, rebuild %s\nfrom run to the first training step %d ms\n' \
+printf 'image %d MB, its environment %d MB\nbuild %s, rebuild %s\nfrom run to the first training step %d ms\n' \
   $(($(image_size "$IMAGE") / 1000000)) $((environment_bytes / 1000000)) "$built" "$rebuilt" "$first_step"
