@@ -6,8 +6,9 @@ one. Nothing here imports torch before there is something to render.
 
 from __future__ import annotations
 
+import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -55,21 +56,24 @@ class PanelJob:
         }
 
 
-def render(job: Job) -> bool:
+def render(job: Job, only: Collection[int] | None = None, like: Mapping[str, Any] | None = None) -> bool:
     """Render the panels that are not as the story and the LoRA say; returns whether there was anything to do.
+
+    `only` are the numbers of the panels to render, all without it; the others' pictures go. `like` is the recorded
+    arithmetic of pictures that these will be compared with, and is kept to where this machine can.
 
     Raises InputError where there is no LoRA or it does not fit the base, RuleError for a picture that shows nothing,
     OutsideError where the GPU's memory does not carry the leanest plan.
     """
-    plans, lora_digest = plans_of(job), _lora_digest(job.run.lora)
-    panels = _panel_jobs(job, plans[0].compute, lora_digest)
+    plans, lora_digest = plans_of(job, like), _lora_digest(job.run.lora)
+    panels = _panel_jobs(job, plans[0].compute, lora_digest, only)
     stage = job.run.stage(NAME, FORMAT)
     if stage.is_done(_inputs(job, panels, plans[0].compute, lora_digest)) and not _pending(panels):
         job.report.stage(NAME, "nothing to do", done=True)
         return False
     started = time.monotonic()
-    plan, done = stepping_down(plans, lambda plan: _render_pending(job, plan, lora_digest), job.report.note)
-    panels = _panel_jobs(job, plan.compute, lora_digest)
+    plan, done = stepping_down(plans, lambda plan: _render_pending(job, plan, lora_digest, only), job.report.note)
+    panels = _panel_jobs(job, plan.compute, lora_digest, only)
     outputs = [panel.path for panel in panels] + [_write_sheet(job, panels)]
     outputs.append(write_json(job.run.render / "render.json", _summary(job, panels, plan, lora_digest)))
     keep_only(job.run.render, outputs)
@@ -83,14 +87,16 @@ def plan_of(job: Job) -> RenderPlan:
     return plans_of(job)[0]
 
 
-def plans_of(job: Job) -> tuple[RenderPlan, ...]:
+def plans_of(job: Job, like: Mapping[str, Any] | None = None) -> tuple[RenderPlan, ...]:
     """The plans to try in turn; the first is the one that earlier panels were made by, where it still can be."""
     settings, machine = job.story.render, read_machine(job.device, job.vram)
+    if like is not None:
+        machine = dataclasses.replace(machine, devices=1)  # sharing out would leave no plan with the larger batches
     sizes = Sizes(0, 0, 0) if machine.device == "cpu" else _sizes(job)
     plans = render_plans(machine, settings, len(job.story.panels), sizes)
     numbers = range(1, len(job.story.panels) + 1)
     records = (job.run.stage(f"{NAME}.{number:02d}", FORMAT).inputs() for number in numbers)
-    made_by = next((inputs["compute"] for inputs in records if "compute" in inputs), None)
+    made_by = next((inputs["compute"] for inputs in records if "compute" in inputs), like)
     return beginning_with(made_by, plans, fitting(plans, machine))
 
 
@@ -104,9 +110,11 @@ def _pending(panels: Sequence[PanelJob]) -> list[PanelJob]:
     return [panel for panel in panels if not panel.record.is_done(panel.inputs)]
 
 
-def _render_pending(job: Job, plan: RenderPlan, lora_digest: str) -> tuple[RenderPlan, int]:
+def _render_pending(
+    job: Job, plan: RenderPlan, lora_digest: str, only: Collection[int] | None
+) -> tuple[RenderPlan, int]:
     """Render what is not done by this plan; returns it and how many panels that were."""
-    pending = _pending(_panel_jobs(job, plan.compute, lora_digest))
+    pending = _pending(_panel_jobs(job, plan.compute, lora_digest, only))
     for panel in pending:
         job.report.stage(NAME, f"panel {panel.number}: {', '.join(panel.record.changes(panel.inputs)[:3])}")
     if pending:
@@ -121,9 +129,11 @@ def _lora_digest(lora: Path) -> str:
     return file_digest(lora)
 
 
-def _panel_jobs(job: Job, compute: Compute, lora_digest: str) -> list[PanelJob]:
+def _panel_jobs(job: Job, compute: Compute, lora_digest: str, only: Collection[int] | None) -> list[PanelJob]:
     panels = []
     for number, panel in enumerate(job.story.panels, start=1):
+        if only is not None and number not in only:
+            continue
         prompt = panel_prompt(job.story, panel)
         inputs = panel_inputs(job, prompt, panel.seed, compute, lora_digest)
         record = job.run.stage(f"{NAME}.{number:02d}", FORMAT)

@@ -80,7 +80,7 @@ class Run:
     @property
     def compiled(self) -> Path:
         """What torch compiled for this machine's GPU, for all runs beside this one: may be deleted at any time."""
-        return self.folder.parents[1] / ".compiled"
+        return (self.folder.absolute() / "../..").resolve() / ".compiled"
 
     @property
     def explore(self) -> Run:

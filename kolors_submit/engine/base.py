@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 
 from kolors_submit.engine import architecture, conversion, schedule
 from kolors_submit.engine.conversion import State
-from kolors_submit.engine.kept import kept
+from kolors_submit.engine.kept import kept, shelved
 from kolors_submit.errors import InputError
 
 if TYPE_CHECKING:
@@ -122,7 +123,8 @@ def load_prompter(base: Base) -> KolorsPrompter:
 
     folder = base.folder / "tokenizer"
     try:
-        prompter = KolorsPrompter(tokenizer_path=str(folder))
+        # A copy of its own: the caller puts a text encoder into it.
+        prompter = copy.copy(shelved(("prompter", folder), lambda: KolorsPrompter(tokenizer_path=str(folder))))
     except (OSError, ValueError, RuntimeError, AssertionError, TypeError) as error:
         raise InputError(f"{folder} holds no ChatGLM tokenizer ({error}); fetch the base again") from error
     if not prompter.tokenizer:  # transformers' way to say that sentencepiece could not read the model

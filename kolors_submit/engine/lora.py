@@ -14,7 +14,9 @@ import torch
 
 from kolors_submit.engine.architecture import Config, build_unet, on_meta
 from kolors_submit.engine.conversion import unet_to_diffusers
+from kolors_submit.engine.kept import shelved
 from kolors_submit.errors import InputError
+from kolors_submit.files import digest
 
 MAX_RANK = 1024
 _NAMED_IN_ERRORS = 5
@@ -50,18 +52,26 @@ class Lora:
 
 def layer_shapes(config: Config) -> dict[str, torch.Size]:
     """DiffSynth's name -> shape of the weight, for every layer of the UNet that a LoRA can update."""
-    with on_meta():
-        network = build_unet(config)
-    kinds = (torch.nn.Linear, torch.nn.Conv2d)
-    return {name: module.weight.shape for name, module in network.named_modules() if isinstance(module, kinds)}
+
+    def shapes() -> dict[str, torch.Size]:
+        with on_meta():
+            network = build_unet(config)
+        kinds = (torch.nn.Linear, torch.nn.Conv2d)
+        return {name: module.weight.shape for name, module in network.named_modules() if isinstance(module, kinds)}
+
+    return shelved(("layer shapes", digest(config)), shapes)
 
 
 def diffusers_names(config: Config) -> dict[str, str]:
     """DiffSynth's name -> diffusers' name, for every layer that a LoRA can update."""
-    ours = list(layer_shapes(config))
-    # Renaming keeps the order, and builds the network once for all names.
-    theirs = unet_to_diffusers(dict.fromkeys((f"{name}.weight" for name in ours), torch.empty(0)), config)
-    return dict(zip(ours, (name.removesuffix(".weight") for name in theirs), strict=True))
+
+    def names() -> dict[str, str]:
+        ours = list(layer_shapes(config))
+        # Renaming keeps the order, and builds the network once for all names.
+        theirs = unet_to_diffusers(dict.fromkeys((f"{name}.weight" for name in ours), torch.empty(0)), config)
+        return dict(zip(ours, (name.removesuffix(".weight") for name in theirs), strict=True))
+
+    return shelved(("diffusers names", digest(config)), names)
 
 
 def check(modules: Mapping[str, LoraModule], shapes: Mapping[str, Sequence[int]], where: str) -> None:

@@ -37,6 +37,9 @@ from kolors_submit.weights.download import Ask
 
 FORMAT = 1
 ENTRIES, RESULT, BEGUN, TRACE = "entries", "result.json", "begun.json", "failure.txt"
+MAX_WORK = 50.0
+"""Times the work of a contest entry: one that asks for more would keep all others waiting."""
+
 MAX_DEATHS = 3
 """An entry at which the program died so often is left out: it may be the cause."""
 
@@ -50,7 +53,10 @@ def reproduce_list(path: Path, request: Request, report: Reporter, ask: Ask | No
     base or a device that cannot be, OutsideError where results cannot be written or entries could not be judged.
     """
     out = request.out or Path("results")
-    entries = [dataclasses.replace(request, source=source, out=out / ENTRIES / _name(source)) for source in _read(path)]
+    entries = [
+        dataclasses.replace(request, source=source, out=out / ENTRIES / _name(source), max_work=MAX_WORK)
+        for source in _read(path)
+    ]
     _refuse_call(request, report, ask)
     left = [entry for entry in entries if not _is_done(entry)]
     report.stage("list", f"{len(entries)} entries, {len(entries) - len(left)} of them done already")
@@ -105,9 +111,8 @@ def _refuse_call(request: Request, report: Reporter, ask: Ask | None) -> None:
     find_device(request.device)
     if request.sample is not None and request.sample < 1:
         raise InputError(f"--sample {request.sample}: ask for at least one panel")
-    if request.base != "auto" or request.yes:
-        name = "kolors" if request.base == "auto" else request.base
-        weights.find_base(name, report, request.device, ask, request.yes)
+    if request.base != "auto":
+        weights.find_base(request.base, report, request.device, ask, request.yes)
 
 
 def work(entries: Sequence[Request], tell: Tell, ask: Ask | None = None) -> None:

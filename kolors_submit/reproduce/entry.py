@@ -31,6 +31,9 @@ from kolors_submit.weights.download import Ask
 UNSAFE = ("paths", "sizes", "archive")
 """Rules that a bundle has to keep before any of its files is opened."""
 
+CONTEST_WORK = 8 * 50 * 1024 * 1024
+"""Pixels times steps of the contest's eight panels."""
+
 FindBase = Callable[[str], weights.Base]
 """The base that a name means."""
 
@@ -39,7 +42,8 @@ FindBase = Callable[[str], weights.Base]
 class Request:
     """What to reproduce and how: `out` None is `reproductions/NAME`, `sample` None is every panel.
 
-    `retrain` also trains the LoRA again, on the pictures in `data` where the entry's own source is private.
+    `retrain` also trains the LoRA again, on the pictures in `data` where the entry's own source is private. `max_work`
+    is how many times the work of a contest entry the panels may ask for.
     """
 
     source: str
@@ -50,6 +54,7 @@ class Request:
     data: Path | None = None
     out: Path | None = None
     yes: bool = False
+    max_work: float | None = None
 
 
 def reproduce(request: Request, report: Reporter, ask: Ask | None = None) -> dict[str, Any]:
@@ -81,15 +86,15 @@ def examine(path: Path, request: Request, run: Run, report: Reporter, find_base:
         _say_claims(opened, story, findings, report)
         base = _base(opened, request.base, find_base)
         numbers = _numbers(opened, len(story.panels), request.sample)
-        chosen = story.model_copy(update={"panels": tuple(story.panels[number - 1] for number in numbers)})
-        job = Job(chosen, base, run, find_device(request.device), report)
-        _render(job, lora)
+        _refuse_endless(story, len(numbers), request.max_work)
+        job = Job(story, base, run, find_device(request.device), report)
+        _render(job, lora, numbers, outcome.claimed_compute(opened))
         setting = outcome.setting_of(opened, job)
         panels, claims = compare_panels(job, opened, numbers, setting.limits)
         write_sheet(run.folder / outcome.SIDE_BY_SIDE, job, folder, panels)
         value = outcome.summary(request.source, opened, job, setting, panels, claims, _failed(findings))
         if request.retrain:
-            value = outcome.with_retraining(value, retrain(job, opened, request.data))
+            value = outcome.with_retraining(value, retrain(job, opened, numbers, request.data))
     write_json(run.folder / outcome.REPRODUCTION, value)
     return value
 
@@ -150,14 +155,24 @@ def _numbers(opened: Opened, panels: int, sample: int | None) -> list[int]:
     return sorted(random.Random(outcome.bundle_digest(opened)).sample(range(1, panels + 1), sample))
 
 
-def _render(job: Job, lora: Path) -> None:
+def _refuse_endless(story: Story, panels: int, max_work: float | None) -> None:
+    """Raises InputError where the panels ask for more work than is allowed."""
+    render = story.render
+    work = panels * render.steps * render.width * render.height / CONTEST_WORK
+    if max_work is not None and work > max_work:
+        raise InputError(
+            f"{panels} panels ask for {work:.0f} times the work of a contest entry; reproduce it by itself"
+        )
+
+
+def _render(job: Job, lora: Path, numbers: Sequence[int], like: dict[str, Any] | None) -> None:
     """Render the panels with the entry's LoRA, by the stage that rendered them the first time."""
     from kolors_submit.render import render
 
     if not job.run.lora.is_file() or file_digest(job.run.lora) != file_digest(lora):
         with atomic_path(job.run.lora) as partial:
             shutil.copyfile(lora, partial)
-    render(job)
+    render(job, numbers, like)
 
 
 def _failed(findings: Sequence[Finding]) -> list[str]:

@@ -12,7 +12,7 @@ from kolors_submit import environment
 from kolors_submit.bundle import layout
 from kolors_submit.bundle.opened import Opened
 from kolors_submit.errors import RuleError
-from kolors_submit.files import file_digest
+from kolors_submit.files import file_digest, read_json
 from kolors_submit.report import Reporter
 from kolors_submit.reproduce.claims import CLAIM, Claims, false_claims
 from kolors_submit.reproduce.verdict import Panel, limits_for, worst
@@ -40,14 +40,17 @@ def bundle_digest(opened: Opened) -> str | None:
     return file_digest(opened.folder / layout.MANIFEST) if layout.MANIFEST in opened.names else None
 
 
-def setting_of(opened: Opened, job: Job) -> Setting:
-    """The setting of an entry rendered on a job's device."""
-    from kolors_submit.engine.memory import compute_for
+def claimed_compute(opened: Opened) -> dict[str, Any] | None:
+    """The arithmetic that the entry says its panels were rendered with (a stranger's words)."""
+    render = (opened.environment or {}).get("render")
+    compute = render.get("compute") if isinstance(render, dict) else None
+    return compute if isinstance(compute, dict) else None
 
+
+def setting_of(opened: Opened, job: Job) -> Setting:
+    """The setting of an entry whose panels the job has rendered."""
     here, theirs = _environment(job.device), opened.environment or {}
-    compute = compute_for(job.device).record()
-    render = theirs.get("render")
-    claimed = render.get("compute") if isinstance(render, dict) else None
+    compute, claimed = read_json(job.run.render / "render.json")["compute"], claimed_compute(opened)
     same = claimed == compute and all(theirs.get(key) == here[key] for key in ("processor", "gpus", "packages"))
     return Setting(claimed, compute, same, limits_for(claimed, compute, same))
 

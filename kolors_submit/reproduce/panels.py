@@ -18,16 +18,16 @@ def compare_panels(
     job: Job, opened: Opened, numbers: Sequence[int], limits: Mapping[str, float]
 ) -> tuple[list[Panel], Claims]:
     """Each panel of the job compared with the entry's of that number; and the scores of all of the entry's."""
-    ours = {number: job.run.panel(position) for position, number in enumerate(numbers, start=1)}
+    ours = {number: job.run.panel(number) for number in numbers}
     claims = measure(job, opened, ours)
     panels = []
-    for (number, path), panel in zip(ours.items(), job.story.panels, strict=True):
+    for number, path in ours.items():
         file, scores = layout.panel_file(number), claims.panels[number]
         theirs = opened.folder / file
         pixels = compare(theirs, path)
         same = theirs.is_file() and file_digest(theirs) == file_digest(path)
         verdict = judge(same, pixels, scores.difference, limits)
-        panels.append(Panel(number, panel.scene, file, verdict, pixels, scores))
+        panels.append(Panel(number, job.story.panels[number - 1].scene, file, verdict, pixels, scores))
     return panels, claims
 
 
@@ -36,10 +36,10 @@ def write_sheet(path: Path, job: Job, folder: Path, panels: Sequence[Panel]) -> 
     from kolors_submit.sheet import story_sheet
 
     pictures, captions = [], []
-    for position, panel in enumerate(panels, start=1):
+    for panel in panels:
         if panel.pixels is not None:
             pictures.append(folder / panel.file)
             captions.append(f"{panel.scene} · panel {panel.number} of the entry")
-        pictures.append(job.run.panel(position))
+        pictures.append(job.run.panel(panel.number))
         captions.append(f"panel {panel.number} here: {panel.verdict}")
     return write_bytes(path, story_sheet(pictures, captions, job.story.title, job.story.team))

@@ -28,12 +28,12 @@ _FREE = ("name",)
 """What of a picture in data.json may differ: private pictures may be called otherwise on another disk."""
 
 
-def retrain(job: Job, opened: Opened, data: Path | None) -> dict[str, Any]:
+def retrain(job: Job, opened: Opened, numbers: Sequence[int], data: Path | None) -> dict[str, Any]:
     """Train an entry's LoRA again below its output folder and compare; what reproduction.json says of it.
 
-    `job` is the entry's, its panels rendered. The verdict is `not retrainable` where the pictures are private and
-    `data` does not supply them, or are not those of data.json; `identical` where every tensor is; else what the new
-    LoRA makes of the same panels decides. Raises OutsideError where a hub fails.
+    `job` is the entry's, the panels of those numbers rendered. The verdict is `not retrainable` where the pictures are
+    private and `data` does not supply them, or are not those of data.json; `identical` where every tensor is; else what
+    the new LoRA makes of the same panels decides. Raises OutsideError where a hub fails.
     """
     assert opened.story is not None
     source = str(data) if data is not None else opened.story.dataset.source
@@ -49,7 +49,7 @@ def retrain(job: Job, opened: Opened, data: Path | None) -> dict[str, Any]:
         train(again)
     except InputError as error:
         return _end("different", f"the training does not come to an end: {error}")
-    return _compare(job, again)
+    return _compare(job, again, numbers)
 
 
 def _end(verdict: str, reason: str, **figures: Any) -> dict[str, Any]:
@@ -90,17 +90,15 @@ def data_differences(claimed: Any, rebuilt: Sequence[Mapping[str, Any]]) -> list
     return found
 
 
-def _compare(job: Job, again: Job) -> dict[str, Any]:
+def _compare(job: Job, again: Job, numbers: Sequence[int]) -> dict[str, Any]:
     """The two LoRAs: tensor by tensor, and where they differ, the panels that each of them makes here."""
     tensors = tensor_differences(job.run.lora, again.run.lora)
     if tensors == {}:
         return _end("identical", "every tensor of the LoRA comes out with the same values", tensors={})
     from kolors_submit.render import render
 
-    panels = dataclasses.replace(again, story=job.story)
-    render(panels)
-    numbers = range(1, len(job.story.panels) + 1)
-    pixels = [compare(job.run.panel(number), panels.run.panel(number)) for number in numbers]
+    render(again, numbers, read_json(job.run.render / "render.json")["compute"])
+    pixels = [compare(job.run.panel(number), again.run.panel(number)) for number in numbers]
     verdicts = [judge(False, difference, None) for difference in pixels]
     verdict: Verdict = worst(verdicts)
     largest = max((one.mean for one in pixels if one is not None), default=None)

@@ -26,7 +26,7 @@ from kolors_submit.report import quiet
 from kolors_submit.reproduce import Request, reproduce_list
 from kolors_submit.reproduce.batch import MAX_DEATHS, share
 from kolors_submit.reproduce.table import MARKS, write_tables
-from tests.bundle.spoil import rebuild
+from tests.bundle.spoil import rebuild, replace
 from tests.reproduce.test_reproduce import change_the_lora, edit_the_scores, flip_a_pixel
 
 FORMULAS = ("=HYPERLINK(0)", "+1", "-1", "@SUM(1)", "\t=1", "＝1", " =1", "\r\n=1")
@@ -135,6 +135,16 @@ def test_a_call_that_cannot_be_is_said_once(tmp_path, text, options, said):
     with pytest.raises(InputError, match=said):
         reproduce_list(tmp_path / "list", Request("", device="cpu", out=tmp_path / "out", **options), quiet())
     assert not (tmp_path / "out").exists()
+
+
+def test_an_entry_that_asks_for_days_is_left_out(made):
+    for old, new in (("steps: 2", "steps: 1000"), ("width: 64", "width: 2048"), ("height: 64", "height: 2048")):
+        replace(made.bundle, "story.yaml", old, new)
+    rebuild(made.bundle)
+    (made.out.parent / "list").write_text(f"{made.bundle}\n")
+    reproduce_list(made.out.parent / "list", Request("", str(made.base), "cpu", out=made.out), quiet())
+    (row,) = table(made.out)
+    assert row["status"] == "invalid" and "80 times the work of a contest entry" in row["problems"]
 
 
 def result(source: str, /, **values) -> dict:

@@ -17,6 +17,7 @@ from safetensors.numpy import load_file, save_file
 from kolors_submit import cli
 from kolors_submit.bundle import archive, manifest
 from kolors_submit.bundle.check import CheckError
+from kolors_submit.bundle.lora import kohya_key, write_diffusers
 from kolors_submit.errors import InputError, OutsideError, RuleError
 from kolors_submit.files import file_digest, read_json
 from kolors_submit.publish import Target, publish
@@ -125,6 +126,22 @@ def change_the_lora(folder: Path) -> None:
     save_file(tensors, path)
 
 
+def forge_one_tensor(folder: Path) -> None:
+    """One tensor of the LoRA in all its files, and all that is said of it, so that nothing but its pictures tells."""
+    import torch
+
+    (ckpt,) = (folder / "lora").glob("*.ckpt")
+    kohya = ckpt.with_suffix(".safetensors")
+    tensors, theirs = load_file(kohya), torch.load(ckpt, weights_only=True)
+    key = max((key for key in theirs if kohya_key(key).endswith("lora_up.weight")), key=lambda key: theirs[key].numel())
+    tensors[kohya_key(key)] = tensors[kohya_key(key)] + np.float32(2)
+    theirs[key] = theirs[key] + 2
+    save_file(tensors, kohya)
+    torch.save(theirs, ckpt)
+    write_diffusers(kohya, ckpt, ckpt.with_name(f"{ckpt.stem}_diffusers.safetensors"))
+    edit_json(folder, "environment.json", lambda value: value["render"]["lora"].update(sha256=file_digest(kohya)))
+
+
 def edit_the_scores(folder: Path) -> None:
     def raise_them(value):
         for panel in value["panels"]:
@@ -156,6 +173,16 @@ def test_tampering_is_found_and_named(made, tampering, rebuilt):
     value = read_json(made.out / "reproduction.json")
     assert value["verdict"] == "different"
     assert rebuilt or any(problem.startswith("manifest:") for problem in value["problems"])
+
+
+def test_one_tensor_that_is_forged_everywhere_is_told_by_the_pictures(made):
+    forge_one_tensor(made.bundle)
+    rebuild(made.bundle)
+    with pytest.raises(RuleError, match="is different"):
+        made.reproduce()
+    value = read_json(made.out / "reproduction.json")
+    assert value["valid"] and value["problems"] == [], "every file agrees with every other"
+    assert set(verdicts(value)) == {"different"}
 
 
 @pytest.mark.parametrize("rebuilt", [True, False])
