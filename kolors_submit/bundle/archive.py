@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import stat
+import struct
 import tempfile
 import zipfile
 import zlib
@@ -19,6 +20,19 @@ MAX_RATIO = 200
 
 Limit = Callable[[str], int | None]
 """The most bytes that an entry of this name may have; None for one that is left out."""
+
+UNREADABLE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    OSError,
+    NotImplementedError,
+    OverflowError,
+    RuntimeError,
+    ValueError,
+)
+"""What Python's zipfile raises for a file that is none, or none any more."""
 
 _CHUNK = 1 << 20
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the first date that a zip file can hold
@@ -59,19 +73,17 @@ def unpack(path: Path, folder: Path, limit: Limit = layout.size_limit, encoding:
     """
     try:
         with zipfile.ZipFile(path, metadata_encoding=encoding) as archive:
-            infos = [info for info in archive.infolist() if info.is_dir() or limit(info.filename) is not None]
+            infos = [info for info in archive.infolist() if _is_folder(info) or limit(info.filename) is not None]
             found = problems(infos, limit)
             if found:
                 raise InputError("\n".join(f"{path}: {problem}" for problem in found[:50]))
             for info in infos:
-                if not info.is_dir():
+                if not _is_folder(info):
                     _extract(archive, info, folder / info.filename)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, UnicodeError) as error:
-        raise InputError(f"{path} is no readable zip file: {error}") from error
     except FileNotFoundError as error:
         raise InputError(f"{path} does not exist; name a bundle's folder or its zip file") from error
-    except OSError as error:
-        raise write_error(folder, error) from error
+    except UNREADABLE as error:
+        raise InputError(f"{path} is no readable zip file: {error}") from error
 
 
 def problems(infos: Sequence[zipfile.ZipInfo], limit: Limit = layout.size_limit) -> list[str]:
@@ -80,7 +92,7 @@ def problems(infos: Sequence[zipfile.ZipInfo], limit: Limit = layout.size_limit)
         return [f"has {len(infos):,} entries; a bundle has at most {layout.MAX_FILES:,}"]
     found = []
     for info in infos:
-        name = info.filename.rstrip("/") if info.is_dir() else info.filename
+        name = info.filename.rstrip("/") if _is_folder(info) else info.filename
         problem = (
             layout.path_problem(name)
             or layout.path_problem(info.orig_filename.rstrip("/"))
@@ -91,7 +103,7 @@ def problems(infos: Sequence[zipfile.ZipInfo], limit: Limit = layout.size_limit)
     total = sum(info.file_size for info in infos)
     if total > layout.MAX_BYTES:
         found.append(f"unpacks to {total:,} bytes; a bundle has at most {layout.MAX_BYTES:,}")
-    names = [info.filename for info in infos if not info.is_dir()]
+    names = [info.filename for info in infos if not _is_folder(info)]
     found += [f"the entries {one!r} and {other!r} would be one file" for one, other in layout.collisions(names)]
     parents = {str(parent) for name in names for parent in Path(name).parents}
     found += [f"the entry {name!r} is a file and a folder" for name in names if name in parents]
@@ -107,7 +119,7 @@ def _entry_problem(info: zipfile.ZipInfo, limit: int) -> str | None:
         return "is encrypted"
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         return "is compressed in a way that bundles are not"
-    if info.file_size > limit and not info.is_dir():
+    if info.file_size > limit and not _is_folder(info):
         return f"has {info.file_size:,} bytes; at most {limit:,} are allowed for its kind"
     if info.file_size > MAX_RATIO * info.compress_size + layout.MEGABYTE:
         return f"is compressed more than {MAX_RATIO}-fold"
@@ -115,12 +127,30 @@ def _entry_problem(info: zipfile.ZipInfo, limit: int) -> str | None:
 
 
 def _extract(archive: zipfile.ZipFile, info: zipfile.ZipInfo, target: Path) -> None:
-    """Copy one entry, trusting its declared size no further than it goes; zipfile checks its CRC at the end."""
-    target.parent.mkdir(parents=True, exist_ok=True)
+    """Copy one entry; raises OutsideError where it cannot be written."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open("xb") as file:
+            for chunk in _chunks(archive, info):
+                file.write(chunk)
+    except OSError as error:
+        raise write_error(target, error) from error
+
+
+def _chunks(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[bytes]:
+    """What is in an entry, its declared size trusted no further than it goes; zipfile checks the CRC at the end."""
     left = info.file_size
-    with archive.open(info) as source, target.open("xb") as file:
-        while chunk := source.read(_CHUNK):
-            left -= len(chunk)
-            if left < 0:
-                raise InputError(f"the entry {info.filename!r} is longer than it says")
-            file.write(chunk)
+    try:
+        with archive.open(info) as source:
+            while chunk := source.read(_CHUNK):
+                left -= len(chunk)
+                if left < 0:
+                    raise InputError(f"the entry {info.filename!r} is longer than it says")
+                yield chunk
+    except OSError as error:  # a place that is not in the file
+        raise zipfile.BadZipFile(str(error)) from error
+
+
+def _is_folder(info: zipfile.ZipInfo) -> bool:
+    """As `ZipInfo.is_dir`, which fails for an empty name."""
+    return info.filename.endswith("/")

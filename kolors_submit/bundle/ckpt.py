@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 import pickletools
 import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from kolors_submit.bundle.archive import UNREADABLE
 from kolors_submit.bundle.tensors import DTYPES, MAX_DIMENSIONS, MAX_TENSORS, as_float
 from kolors_submit.errors import InputError
 
@@ -75,7 +75,7 @@ def read_ckpt(path: Path) -> Iterator[tuple[str, np.ndarray]]:
             tensors = _table(path, _run(path, _member(path, archive, f"{prefix}/data.pkl", MAX_PICKLE)))
             for name, tensor in tensors.items():
                 yield name, _values(path, archive, prefix, name, tensor)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+    except UNREADABLE as error:
         raise InputError(f"{path} is no .ckpt that torch.save wrote as a zip file: {error}") from error
 
 
