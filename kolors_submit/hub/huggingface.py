@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 import glob
-import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -100,21 +98,6 @@ class HuggingFace:
 
 
 def _api() -> HfApi:
-    from huggingface_hub import HfApi
+    from kolors_submit.weights.guard import huggingface_api
 
-    _guard_sessions()
-    return HfApi(endpoint=os.environ.get("HF_ENDPOINT"))
-
-
-@functools.cache
-def _guard_sessions() -> None:
-    """The client sends the token to whatever address it is told to have an upload verified at."""
-    from huggingface_hub import configure_http_backend, constants
-    from huggingface_hub.utils._http import _default_backend_factory
-
-    from kolors_submit.hub.guard import guard
-
-    def endpoint() -> str:
-        return os.environ.get("HF_ENDPOINT") or constants.ENDPOINT
-
-    configure_http_backend(lambda: guard(_default_backend_factory(), endpoint))
+    return huggingface_api()

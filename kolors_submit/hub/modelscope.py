@@ -113,16 +113,9 @@ def _token() -> str | None:
 
 
 def _api() -> HubApi:
-    from modelscope_hub import HubApi, HubConfig
+    from kolors_submit.weights.guard import modelscope_api
 
-    from kolors_submit.hub.guard import guard
-
-    config = HubConfig()
-    api = HubApi(config=config)
-    # The client sends the token to whatever upload address it is given, and has no public door to its sessions.
-    for session in (api.legacy._session, api.legacy._read_session):
-        guard(session, lambda: str(config.endpoint))
-    return api
+    return modelscope_api()
 
 
 @contextlib.contextmanager

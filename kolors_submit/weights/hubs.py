@@ -38,23 +38,25 @@ class Hub:
 
 
 def _modelscope_files(repository: str, revision: str | None = None) -> list[Remote]:
-    from modelscope_hub import HubApi, HubConfig
+    from kolors_submit.weights.guard import modelscope_api
 
     revision = revision or "master"
     with _plain_errors("ModelScope", repository):
-        files = HubApi(config=HubConfig()).list_repo_files(repository, "model", revision=revision)
+        files = modelscope_api().list_repo_files(repository, "model", revision=revision)
     return [
         Remote(_inside(file.path), file.size or 0, file.sha256 or None, revision) for file in files if not file.is_dir
     ]
 
 
 def _modelscope_download(repository: str, remote: Remote, revision: str, folder: Path, quiet: bool) -> Path:
-    from modelscope_hub import HubApi, HubConfig, TqdmCallback
+    from modelscope_hub import TqdmCallback
+
+    from kolors_submit.weights.guard import modelscope_api
 
     # The client draws a bar whether it is told to or not.
     silence = contextlib.redirect_stderr(io.StringIO()) if quiet else contextlib.nullcontext()
     with _plain_errors("ModelScope", repository), silence:
-        return HubApi(config=HubConfig()).downloader.download_file(
+        return modelscope_api().downloader.download_file(
             repository,
             "model",
             remote.path,
@@ -68,11 +70,10 @@ def _modelscope_download(repository: str, remote: Remote, revision: str, folder:
 
 
 def _huggingface_files(repository: str, revision: str | None = None) -> list[Remote]:
-    from huggingface_hub import HfApi
+    from kolors_submit.weights.guard import huggingface_api
 
     with _plain_errors("Hugging Face", repository):
-        api = HfApi(endpoint=os.environ.get("HF_ENDPOINT"))
-        info = api.model_info(repository, revision=revision, files_metadata=True)
+        info = huggingface_api().model_info(repository, revision=revision, files_metadata=True)
     revision = revision or info.sha or "main"
     return [
         Remote(_inside(file.rfilename), file.size or 0, file.lfs.sha256 if file.lfs else None, revision)

@@ -2,16 +2,53 @@
 
 from __future__ import annotations
 
+import functools
+import os
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urlsplit
 
 import requests
 from requests.adapters import BaseAdapter
 
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+    from modelscope_hub import HubApi
+
 CREDENTIALS = ("Authorization", "Cookie")
 SIBLINGS = ("www", "lfs", "pre-lfs")
 """ModelScope takes large files at lfs.modelscope.cn, a host of its own that asks for the token."""
+
+
+def modelscope_api() -> HubApi:
+    """ModelScope's client, guarded: it would send the token to whatever upload address it is given."""
+    from modelscope_hub import HubApi, HubConfig
+
+    config = HubConfig()
+    api = HubApi(config=config)
+    for session in (api.legacy._session, api.legacy._read_session):  # there is no public door to them
+        guard(session, lambda: str(config.endpoint))
+    return api
+
+
+def huggingface_api() -> HfApi:
+    """Hugging Face's client, guarded: it would send the token to wherever an upload is to be verified."""
+    from huggingface_hub import HfApi
+
+    _guard_huggingface()
+    return HfApi(endpoint=os.environ.get("HF_ENDPOINT"))
+
+
+@functools.cache
+def _guard_huggingface() -> None:
+    """Its sessions are made by one function for the whole process, downloads' too."""
+    from huggingface_hub import configure_http_backend, constants
+    from huggingface_hub.utils._http import _default_backend_factory
+
+    def endpoint() -> str:
+        return os.environ.get("HF_ENDPOINT") or constants.ENDPOINT
+
+    configure_http_backend(lambda: guard(_default_backend_factory(), endpoint))
 
 
 def guard(session: requests.Session, endpoint: Callable[[], str]) -> requests.Session:
