@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from kolors_submit.text import tame
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -19,14 +21,10 @@ class Finding:
 
 
 def fail(rule: str, message: str) -> Finding:
-    """The entry breaks a rule. The message may quote a stranger: what a terminal would obey is shown as an escape."""
-    return Finding("fail", rule, _visible(message))
+    """The entry breaks a rule. The message may quote a stranger: what a terminal would obey is left out."""
+    return Finding("fail", rule, tame(message))
 
 
 def warn(rule: str, message: str) -> Finding:
     """Allowed, but a person should look; of the message the same holds."""
-    return Finding("warn", rule, _visible(message))
-
-
-def _visible(text: str) -> str:
-    return "".join(one if one.isprintable() or one == "\n" else one.encode("unicode_escape").decode() for one in text)
+    return Finding("warn", rule, tame(message))

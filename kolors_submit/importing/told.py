@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from kolors_submit.errors import InputError
+from kolors_submit.text import STEERING
 
 MAX_TEXT = 1_000_000
 """Bytes of a README or a table."""
@@ -78,11 +78,10 @@ def read_text(path: Path) -> str:
 
 
 def plain(text: str, where: str) -> str:
-    """A stranger's text without what changes a terminal or cannot be written; raises InputError that names it."""
-    for character in text:
-        kind = unicodedata.category(character)
-        if kind in ("Cs", "Co") or (kind == "Cc" and character not in "\n\t"):
-            raise InputError(f"{where} holds the control character {character!a}; remove it")
+    """A stranger's text as it is; raises InputError where it holds what a terminal or a page would obey."""
+    found = STEERING.search(text)
+    if found:
+        raise InputError(f"{where} holds the control character {found[0]!a}; remove it")
     return text
 
 
@@ -92,4 +91,4 @@ def words(text: Any, where: str) -> str | None:
         return None
     if len(text) > MAX_WORDS:
         raise InputError(f"{where} has {len(text):,} characters; a prompt has at most {MAX_WORDS:,}")
-    return plain(text.strip(), where)
+    return plain(text.strip().replace("\r\n", "\n").replace("\r", "\n"), where)

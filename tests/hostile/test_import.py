@@ -111,7 +111,7 @@ def words(text: str) -> Case:
 
 
 PROMPTS = [
-    words("a\x1b[2Jb"), words("a\x00b"), words("a\x07b"), words("a\ue000b"),
+    words("a\x1b[2Jb"), words("a\x00b"), words("a\x07b"), words("a\u2028b"),
     Case("prompt", "twenty thousand characters", cell(2, "猫" * 20_000), "at most 10,000", cell(2, "猫" * 9_000)),
     Case("prompt", "seed beyond browsers", cell(4, str(2**60)), "seed", cell(4, str(2**53 - 1))),
     Case("prompt", "a scene that clears the screen", cell(1, "\x1b[2J"), "control character", cell(1, "<b>雨</b>")),
