@@ -25,7 +25,18 @@ from kolors_submit.files import write_bytes
 MAX_RANK = 1024
 _READS_CONTEXT = ("_attn2_to_k", "_attn2_to_v")
 _KOHYA = re.compile(r"(lora_unet_[a-z0-9_]{1,200})\.(lora_down\.weight|lora_up\.weight|alpha)")
-_DIFFSYNTH = re.compile(r"blocks\.(\d{1,2})\.([A-Za-z0-9_.]{1,200})\.lora_([AB])\.default\.weight")
+_DIFFSYNTH = re.compile(r"([A-Za-z0-9_.]{1,200})\.lora_([AB])\.default\.weight")
+_IN_BLOCK = re.compile(r"blocks\.(\d{1,2})\.(.+)")
+# The modules outside the blocks: DiffSynth's name -> diffusers' name.
+_OUTSIDE = {
+    "conv_in": "conv_in",
+    "conv_out": "conv_out",
+    "time_embedding.0": "time_embedding.linear_1",
+    "time_embedding.2": "time_embedding.linear_2",
+    "add_time_embedding.0": "add_embedding.linear_1",
+    "add_time_embedding.2": "add_embedding.linear_2",
+    "text_intermediate_proj": "encoder_hid_proj",
+}
 # How the modules inside one block are called: DiffSynth's name -> diffusers' name.
 _INSIDE = (
     (r"(^|\.)act_fn\.proj$", r"\1ff.net.0.proj"),
@@ -100,13 +111,21 @@ def diffusers_key(key: str) -> str | None:
 def _module_and_half(key: str) -> tuple[str, str] | None:
     """Diffusers' name of the module of a DiffSynth key, and A or B."""
     match = _DIFFSYNTH.fullmatch(key)
-    block = block_names().get(int(match.group(1))) if match else None
-    if match is None or block is None:
+    name = _diffusers_name(match.group(1)) if match else None
+    return (name, match.group(2)) if match and name else None
+
+
+def _diffusers_name(module: str) -> str | None:
+    inside = _IN_BLOCK.fullmatch(module)
+    if inside is None:
+        return _OUTSIDE.get(module)
+    block = block_names().get(int(inside.group(1)))
+    if block is None:
         return None
-    inside = match.group(2)
+    name = inside.group(2)
     for pattern, replacement in _INSIDE:
-        inside = re.sub(pattern, replacement, inside)
-    return f"{block}.{inside}", match.group(3)
+        name = re.sub(pattern, replacement, name)
+    return f"{block}.{name}"
 
 
 def summarise(path: Path) -> LoraSummary:

@@ -28,9 +28,8 @@ def test_names_are_the_engines(config: dict, count: int | None) -> None:
     targeted = [name for name in layer_shapes(config) if name.endswith(("to_q", "to_k", "to_v", "to_out"))]
     assert count is None or len(targeted) == count
     for name in layer_shapes(config):
-        if name.startswith("blocks."):
-            assert lora.kohya_key(f"{name}.lora_A.default.weight") == f"{names[name]}.lora_down.weight"
-            assert lora.kohya_key(f"{name}.lora_B.default.weight") == f"{names[name]}.lora_up.weight"
+        assert lora.kohya_key(f"{name}.lora_A.default.weight") == f"{names[name]}.lora_down.weight"
+        assert lora.kohya_key(f"{name}.lora_B.default.weight") == f"{names[name]}.lora_up.weight"
     assert lora.kohya_key("blocks.1.attn.lora_A.default.weight") is None, "a push block has no weights"
 
 
