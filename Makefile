@@ -126,7 +126,7 @@ image-push: ## push the image: make image-push IMAGE=registry.example.com/team/k
 
 # ------------------------------------------------------------------------------------------------ development
 
-.PHONY: lint format test test-all clean
+.PHONY: lint format test test-all bench clean
 lint: $(STAMP) ## ruff and mypy
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 format: $(STAMP) ## let ruff format and mend
@@ -135,6 +135,8 @@ test: $(STAMP) ## the fast test suite
 	@OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slow and not gpu" --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
 test-all: $(STAMP) ## every test
 	@$(BIN)/pytest $(ARGS)
+bench: $(STAMP) ## measure this machine's GPU beside DiffSynth and diffusers (18 GB of random weights in TMPDIR, 8 minutes)
+	@$(BIN)/python bench/gpu.py $(ARGS) && $(BIN)/python bench/gpu.py --table
 clean: ## delete set-up and caches; your runs, weights and stories stay
 	rm -rf .venv .tools .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find kolors_submit tests bench -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

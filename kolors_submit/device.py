@@ -70,7 +70,7 @@ class Machine:
 
 def read_machine(device: str, vram: float | None = None) -> Machine:
     """This machine as plans see it, for `cpu` or `cuda`; `vram` is a card's size as sold, in GB, to stay within."""
-    memory, compiler = main_memory(), any(map(shutil.which, (os.environ.get("CC", "cc"), "gcc", "clang")))
+    memory, compiler = main_memory(), has_compiler()
     cuda = read_cuda() if device == "cuda" else None
     if cuda is None or not cuda.gpus:
         return Machine(device, host_memory=memory, compiler=compiler)
@@ -78,6 +78,11 @@ def read_machine(device: str, vram: float | None = None) -> Machine:
     allowed = free if vram is None else min(free, int(vram * SOLD_AS * 1e9))
     capability = min(gpu.capability for gpu in cuda.gpus)
     return Machine(device, capability, allowed, len(cuda.gpus), memory, compiler, capped=vram is not None)
+
+
+def has_compiler() -> bool:
+    """Whether there is a C compiler that torch.compile and Triton can call."""
+    return any(map(shutil.which, (os.environ.get("CC", "cc"), "gcc", "clang")))
 
 
 def read_cuda() -> Cuda | None:

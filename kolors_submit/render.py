@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kolors_submit.device import read_machine
+from kolors_submit.device import has_compiler, read_machine
 from kolors_submit.engine.memory import Compute, keep_compiled, keep_within, release, stepping_down
 from kolors_submit.engine.method import method_of
 from kolors_submit.engine.plan import RenderPlan, Sizes, beginning_with, fitting, render_plans
@@ -119,6 +119,8 @@ def _render_pending(
         job.report.stage(NAME, f"panel {panel.number}: {', '.join(panel.record.changes(panel.inputs)[:3])}")
     if pending:
         job.report.stage(NAME, str(plan))
+        if job.device != "cpu" and not has_compiler():
+            job.report.note("no C compiler here (cc, gcc or clang), so nothing is compiled: rendering takes longer")
         render_panels(job, pending, plan, job.run.lora)
     return plan, len(pending)
 

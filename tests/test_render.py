@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 
 from kolors_submit.engine import lora_files
+from kolors_submit.engine.method import FAST_GUIDED, FAST_STEPS
 from kolors_submit.errors import InputError, RuleError
 from kolors_submit.files import file_digest
 from kolors_submit.picture import fault_of
@@ -252,3 +253,22 @@ def test_pictures_that_show_nothing() -> None:
 def test_a_size_that_the_base_cannot_make(job: Job) -> None:
     with pytest.raises(InputError, match=r"render\.width is 72"):
         render(replace(job, story=edited(job.story, "render.width", 72)))
+
+
+def test_fast_says_what_it_did_instead(job: Job) -> None:
+    render(job)
+    exact, plan = digests(job), json.loads((job.run.render / "render.json").read_text())["plan"]
+    assert plan == "float32, 2 images a forward"
+    fast = replace(job, story=edited(edited(job.story, "render.quality", "fast"), "render.steps", 30))
+    assert render(fast)
+    made = json.loads((job.run.render / "render.json").read_text())
+    assert made["method"] == {
+        "sampler": "dpmpp_2m",
+        "steps": FAST_STEPS,
+        "guided_steps": FAST_GUIDED,
+        "timestep_spacing": "trailing",
+    }
+    assert not exact.items() & digests(job).items()
+    with Image.open(job.run.panel(1)) as picture:
+        assert f"Steps: {FAST_STEPS}, Sampler: dpmpp_2m" in picture.text["parameters"]  # type: ignore[attr-defined]
+    assert not render(fast)

@@ -123,7 +123,7 @@ def _entry(job: Job) -> Entry:
     run = job.run
     render = _read(run.render / "render.json", "render")
     data = _read(run.data / "data.json", "data")
-    made = {key: render[key] for key in ("base", "lora", "compute")}
+    made = {key: render[key] for key in ("base", "lora", "compute", "method") if key in render}
     return Entry(
         story=job.story,
         lora_name=lora_name(file_digest(run.lora)),

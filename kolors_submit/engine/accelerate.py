@@ -1,8 +1,9 @@
 """A UNet's forward on a GPU with the same arithmetic in fewer and larger kernels.
 
-q, k and v of a self-attention are one product, the text's keys and values are computed once for all steps, weights lie
-channels last, the repeated blocks are compiled one by one, and where launching kernels takes longer than running them
-the whole forward is one CUDA graph. It is for inference: the LoRA is merged before.
+q, k and v of a self-attention are one product, and the text's keys and values are computed once for all steps. Where
+kernels can be compiled, pictures lie channels last, norms take one pass, and the transformer blocks are compiled one by
+one. Where launching kernels takes longer than running them the whole forward is one CUDA graph. It is for inference:
+the LoRA is merged before.
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ class CrossAttention(torch.nn.Module):
 
 
 class Spatial(torch.nn.Module):
-    """DiffSynth's AttentionBlock, whose pictures keep their channels last instead of being copied."""
+    """DiffSynth's AttentionBlock, whose pictures keep the layout that they come in."""
 
     def __init__(self, source: AttentionBlock, norm: Callable[..., torch.Tensor]) -> None:
         super().__init__()
@@ -108,7 +109,7 @@ class Spatial(torch.nn.Module):
             tokens = block(tokens, encoder_hidden_states=None)
         tokens = self.proj_out(tokens)
         picture = tokens.view(batch, height, width, channels).permute(0, 3, 1, 2)
-        return picture + hidden_states, time_emb, text_emb, res_stack
+        return hidden_states + picture, time_emb, text_emb, res_stack
 
 
 class Resnet(torch.nn.Module):
@@ -153,7 +154,9 @@ class Accelerated:
         _rebuild(unet, plan)
         if plan.compute.eight_bit:
             hold_in_8_bits(unet.blocks)
-        self.unet = unet.to(memory_format=torch.channels_last)
+        # torch's own group norm knows channels first only.
+        self._layout = torch.channels_last if plan.compile_blocks else torch.contiguous_format
+        self.unet = unet.to(memory_format=self._layout)
         self.crosses = [module for module in unet.modules() if isinstance(module, CrossAttention)]
         if plan.compile_blocks:
             _compile(unet)
@@ -171,7 +174,7 @@ class Accelerated:
         pooled: torch.Tensor,
     ) -> torch.Tensor:
         """The noise in `sample` [n, 4, h, w]; with a graph, in a buffer that the next call writes to."""
-        inputs = (sample.contiguous(memory_format=torch.channels_last), timestep, text, sizes, pooled)
+        inputs = (sample.contiguous(memory_format=self._layout), timestep, text, sizes, pooled)
         shape = sample.shape
         with fast_attention():
             if text is not self._text:
