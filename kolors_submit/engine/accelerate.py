@@ -19,6 +19,7 @@ from diffsynth.models.sd_unet import AttentionBlock, BasicTransformerBlock, Resn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import conv2d, scaled_dot_product_attention, silu
 
+from kolors_submit.engine.cuda_graph import Graph
 from kolors_submit.engine.eightbit import hold_in_8_bits
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 
     from kolors_submit.engine.plan import RenderPlan
 
-WARM_UP = 2
-"""Forwards before a graph is captured: libraries choose their kernels and allocate in the first."""
 SHAPES = 64
 """Kinds of transformer blocks that may be compiled: widths, picture sizes, batches, devices."""
 
@@ -160,7 +159,7 @@ class Accelerated:
         self.crosses = [module for module in unet.modules() if isinstance(module, CrossAttention)]
         if plan.compile_blocks:
             _compile(unet)
-        self._graphs: dict[torch.Size, _Graph] = {}
+        self._graphs: dict[torch.Size, Graph] = {}
         self._graphed = plan.cuda_graph
         self._text: torch.Tensor | None = None
         self._built: set[torch.Size] = set()
@@ -183,7 +182,7 @@ class Accelerated:
                 return self._graphs[shape](inputs) if self._graphed else self.unet(*inputs)
             with _building:
                 if self._graphed:
-                    self._graphs[shape] = _Graph(self.unet, inputs)
+                    self._graphs[shape] = Graph(self.unet, inputs)
                     result = self._graphs[shape](inputs)
                 else:
                     result = self.unet(*inputs)
@@ -208,29 +207,6 @@ def accelerate_decoder(decoder: SDXLVAEDecoder, plan: RenderPlan) -> SDXLVAEDeco
         _rebuild(decoder, plan)
         decoder.to(memory_format=torch.channels_last)
     return decoder
-
-
-class _Graph:
-    """A captured forward at one shape."""
-
-    def __init__(self, unet: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
-        self.inputs = tuple(value.clone() for value in inputs)
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            for _ in range(WARM_UP):
-                unet(*self.inputs)
-        torch.cuda.current_stream().wait_stream(stream)
-        self.graph = torch.cuda.CUDAGraph()
-        # Other devices' threads go on allocating meanwhile.
-        with torch.cuda.graph(self.graph, capture_error_mode="thread_local"):
-            self.output = unet(*self.inputs)
-
-    def __call__(self, inputs: tuple[torch.Tensor, ...]) -> torch.Tensor:
-        for held, given in zip(self.inputs, inputs, strict=True):
-            held.copy_(given)
-        self.graph.replay()
-        return self.output
 
 
 @contextlib.contextmanager
