@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import sys
@@ -66,6 +67,12 @@ class Machine:
     """torch.compile writes C for the processor's side of its kernels."""
     capped: bool = False
     """Whether `device_memory` is --vram's, to be kept to even if more is free."""
+
+
+@functools.cache
+def has_compiler() -> bool:
+    """Whether there is a C compiler, which Triton and torch.compile need."""
+    return any(map(shutil.which, (os.environ.get("CC", "cc"), "gcc", "clang")))
 
 
 def read_machine(device: str, vram: float | None = None) -> Machine:

@@ -126,6 +126,11 @@ def inject(unet: torch.nn.Module, rank: int, alpha: float, targets: Sequence[str
     return len(_injected(unet))
 
 
+def injected_parameters(unet: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
+    """The weights that `inject` put in, under their names in the UNet."""
+    return {name: parameter for name, parameter in unet.named_parameters() if "lora_" in name}
+
+
 def from_injected(unet: torch.nn.Module) -> Lora:
     """A copy on the CPU of the LoRA that `inject` put in."""
     modules = {}

@@ -15,6 +15,7 @@ import torch
 from diffsynth.models.sd_unet import AttentionBlock
 from torch.nn.functional import gelu, layer_norm, linear, scaled_dot_product_attention
 
+from kolors_submit.engine.lora_gradients import lora_gradients
 from kolors_submit.engine.merge import merge
 
 PROJECTIONS = ("to_q", "to_k", "to_v", "to_out")
@@ -27,8 +28,6 @@ GROUPS = (
     ("attn2", ("to_k", "to_v")),
 )
 """Layers with the same input, which are one product; the last one's input is the text."""
-ROWS = 2048
-"""Inputs summed in one product for a LoRA's gradient; more are shared out, or most of the card would wait."""
 INT8_MAX = 127
 
 
@@ -63,104 +62,79 @@ class Frozen(NamedTuple):
 
 
 class Product(torch.autograd.Function):
-    """`inputs · weightᵀ`; the output's gradient goes to `probe`, which is what the weight's own is made from."""
+    """`inputs · weightᵀ`, which puts its output's gradient into `kept`; the weight is frozen.
+
+    `order` has no part in it but in the graph: what it came from is gone back through after every product.
+    """
 
     @staticmethod
-    def forward(ctx: Any, inputs: torch.Tensor, weight: torch.Tensor, probe: torch.Tensor) -> torch.Tensor:
-        """Inputs [..., in], weight [out, in], probe [..., out]."""
-        ctx.save_for_backward(weight)
+    def forward(
+        ctx: Any, inputs: torch.Tensor, weight: torch.Tensor, kept: torch.Tensor, order: torch.Tensor
+    ) -> torch.Tensor:
+        """Inputs [..., in], weight [out, in], kept [..., out]."""
+        ctx.save_for_backward(weight, kept)
         return linear(inputs, weight)
 
     @staticmethod
     def backward(ctx: Any, gradient: torch.Tensor) -> Any:
-        """The weight is frozen."""
-        (weight,) = ctx.saved_tensors
-        return gradient @ weight if ctx.needs_input_grad[0] else None, None, gradient
+        """The inputs' gradient alone."""
+        weight, kept = ctx.saved_tensors
+        kept.copy_(gradient.view(kept.shape))
+        return gradient @ weight if ctx.needs_input_grad[0] else None, None, None, None
 
 
-class Probes(torch.autograd.Function):
-    """A zero for each block's product, whose gradients come back together and make the LoRA's."""
+class Afterwards(torch.autograd.Function):
+    """Gives the products their `order`; its backward pass comes after theirs, and makes the LoRA's gradients."""
 
     @staticmethod
     def forward(
-        ctx: Any, down: torch.Tensor, up: torch.Tensor, inputs: list[torch.Tensor], shape: tuple[int, int]
+        ctx: Any, inputs: Sequence[torch.Tensor], gradients: Sequence[torch.Tensor], *lora: torch.Tensor
     ) -> torch.Tensor:
-        """Zeros [blocks, n, tokens, out] of no size, for n and tokens in `shape`; `inputs` is filled until backward."""
-        ctx.save_for_backward(down, up)
-        ctx.inputs = inputs
-        return down.new_zeros(1).expand(len(down), *shape, up.shape[1] * up.shape[2])
+        """Each group's inputs and gradients, which are filled until backward; A and B of each group."""
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(*lora)
+        ctx.kept = inputs, gradients
+        return lora[0].new_zeros(())
 
     @staticmethod
-    def backward(ctx: Any, gradients: torch.Tensor) -> Any:
-        """Inputs [n, tokens, in] of each block, or one for all of them."""
-        down, up = ctx.saved_tensors
-        inputs = torch.stack(ctx.inputs).flatten(1, 2).expand(len(down), -1, -1)
-        ctx.inputs.clear()
-        return *lora_gradients(inputs, gradients.flatten(1, 2), down, up), None, None
-
-
-def lora_gradients(
-    inputs: torch.Tensor, gradients: torch.Tensor, down: torch.Tensor, up: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """The gradients of A and B from those of a batch of products' outputs, but for the LoRA's factor s.
-
-    inputs [blocks, rows, in], gradients [blocks, rows, layers * out], down [blocks, layers * rank, in],
-    up [blocks, layers, out, rank]: dB = dYᵀ·(X·Aᵀ), dA = (dY·B)ᵀ·X.
-    """
-    blocks, layers, out, rank = up.shape
-    by_up = _summed(gradients, inputs @ down.mT).view(blocks, layers, out, layers, rank)
-    own = by_up.diagonal(dim1=1, dim2=3).permute(0, 3, 1, 2)  # the rest is one layer's gradient in another's rank
-    by_down = _summed(gradients @ block_diagonal(up), inputs)
-    return by_down.to(down.dtype), own.to(up.dtype)
-
-
-def _summed(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-    """leftᵀ · right for [blocks, rows, …], the rows shared out and summed in float32."""
-    rows = left.shape[1]
-    parts = rows // ROWS if rows % ROWS == 0 else 1
-    if parts <= 1:
-        return left.mT @ right
-    shared = left.unflatten(1, (parts, ROWS)).mT @ right.unflatten(1, (parts, ROWS))
-    return shared.sum(1, dtype=torch.float32)
-
-
-def block_diagonal(up: torch.Tensor) -> torch.Tensor:
-    """B of layers with one input, [blocks, layers, out, rank], as one matrix [blocks, layers * out, layers * rank]."""
-    blocks, layers, out, rank = up.shape
-    if layers == 1:
-        return up[:, 0]
-    spread = up.new_zeros(blocks, layers, out, layers, rank)
-    spread.diagonal(dim1=1, dim2=3).copy_(up.permute(0, 2, 3, 1))
-    return spread.view(blocks, layers * out, layers * rank)
+    def backward(ctx: Any, _: Any) -> Any:
+        """Nothing came back: what matters was put aside."""
+        lora = ctx.saved_tensors
+        rows = ([kept.flatten(1, 2) for kept in side] for side in ctx.kept)
+        each = zip(*rows, lora[::2], lora[1::2], strict=True)
+        return None, None, *(gradient for group in each for gradient in lora_gradients(*group))
 
 
 def transformer_block(
     hidden: torch.Tensor,
     key_value: torch.Tensor,
     weights: Sequence[torch.Tensor],
-    probes: Sequence[torch.Tensor],
+    inputs: Sequence[torch.Tensor],
+    gradients: Sequence[torch.Tensor],
+    order: torch.Tensor,
     frozen: Frozen,
     heads: int,
-) -> tuple[torch.Tensor, ...]:
+) -> torch.Tensor:
     """One block on tokens [n, tokens, width] and the text's keys and values [n, 256, 2 * width].
 
-    Returns the tokens, and the inputs of the four products in `weights`.
+    The inputs of the four products with `weights`, and later their outputs' gradients, are put aside.
     """
     norm1, bias1, norm2, bias2, norm3, bias3 = frozen.norms
     width = hidden.shape[-1]
-    attended_to = layer_norm(hidden, (width,), norm1, bias1)
-    q, k, v = Product.apply(attended_to, weights[0], probes[0]).chunk(3, -1)
-    attended = attention(q, k, v, heads)
-    hidden = hidden + (Product.apply(attended, weights[1], probes[1]) + frozen.biases[0])
-    asked = layer_norm(hidden, (width,), norm2, bias2)
+
+    def product(number: int, values: torch.Tensor) -> torch.Tensor:
+        inputs[number].copy_(values.detach())
+        return Product.apply(values, weights[number], gradients[number], order)
+
+    q, k, v = product(0, layer_norm(hidden, (width,), norm1, bias1)).chunk(3, -1)
+    hidden = hidden + (product(1, attention(q, k, v, heads)) + frozen.biases[0])
     k, v = key_value.chunk(2, -1)
-    told = attention(Product.apply(asked, weights[2], probes[2]), k, v, heads)
-    hidden = hidden + (Product.apply(told, weights[3], probes[3]) + frozen.biases[1])
+    asked = product(2, layer_norm(hidden, (width,), norm2, bias2))
+    hidden = hidden + (product(3, attention(asked, k, v, heads)) + frozen.biases[1])
     # Two products, since one whose output is cut in two makes the compiler compute GELU's gradient twice.
     fed = layer_norm(hidden, (width,), norm3, bias3)
     values, gate = (linear(fed, held.full(), bias) for held, bias in frozen.widen)
-    hidden = hidden + linear(values * gelu(gate), frozen.narrow.full(), frozen.narrow_bias)
-    return hidden, attended_to.detach(), attended.detach(), asked.detach(), told.detach()
+    return hidden + linear(values * gelu(gate), frozen.narrow.full(), frozen.narrow_bias)
 
 
 def attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, heads: int) -> torch.Tensor:
@@ -172,9 +146,7 @@ def attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, heads: int) -> 
 class TransformerStack:
     """The blocks of an AttentionBlock in which peft has put a LoRA; their weights become views of this one's."""
 
-    def __init__(
-        self, source: AttentionBlock, block: Callable[..., tuple[torch.Tensor, ...]], *, eight_bit: bool
-    ) -> None:
+    def __init__(self, source: AttentionBlock, block: Callable[..., torch.Tensor], *, eight_bit: bool) -> None:
         """`block` is `transformer_block`, compiled or as it is."""
         self.block = block
         blocks = list(source.transformer_blocks)
@@ -193,34 +165,27 @@ class TransformerStack:
 
     def __call__(self, hidden: torch.Tensor, text: torch.Tensor, *lora: torch.Tensor) -> torch.Tensor:
         """Tokens [n, tokens, width] through all blocks; `lora` is A and B of each group, of the network's dtype."""
-        pairs = list(zip(lora[::2], lora[1::2], strict=True))
-        weights = [self._merged(group, down, up) for group, (down, up) in enumerate(pairs)]
-        inputs: list[list[torch.Tensor]] = [[] for _ in pairs]
-        shapes = [hidden.shape[:2]] * 4 + [text.shape[:2]]
-        probes = [
-            Probes.apply(down, up, kept, tuple(shape))
-            for (down, up), kept, shape in zip(pairs, inputs, shapes, strict=True)
-        ]
-        inputs[4].append(text)
-        about_text = probes[4].permute(1, 2, 0, 3).flatten(2)
-        key_values = Product.apply(text, weights[4].flatten(0, 1), about_text).unflatten(2, (len(self.frozen), -1))
-        each = zip(
-            key_values.unbind(2),
-            zip(*(weight.unbind(0) for weight in weights[:4]), strict=True),
-            zip(*(probe.unbind(0) for probe in probes[:4]), strict=True),
-            self.frozen,
-            strict=True,
-        )
-        for key_value, weight, probe, frozen in each:
-            hidden, *seen = self.block(hidden, key_value, weight, probe, frozen, self.heads)
-            for kept, one in zip(inputs[:4], seen, strict=True):
-                kept.append(one)
+        weights = [self._merged(*group) for group in zip(self.weights, lora[::2], lora[1::2], strict=True)]
+        blocks, width = len(self.frozen), hidden.shape[-1]
+        tokens, of_text = (blocks, *hidden.shape[:2]), (blocks, *text.shape[:2])
+        outputs = (3 * width, width, width, width)
+        inputs = [hidden.new_empty(*tokens, width) for _ in outputs]
+        gradients = [hidden.new_empty(*tokens, out) for out in outputs]
+        about_text = hidden.new_empty(*of_text, 2 * width)
+        order = Afterwards.apply([*inputs, text.expand(*of_text, -1)], [*gradients, about_text], *lora)
+        together = about_text.permute(1, 2, 0, 3)
+        key_values = Product.apply(text, weights[4].flatten(0, 1), together, order).unflatten(2, (blocks, -1))
+        block = self.block if torch.is_grad_enabled() else transformer_block  # a picture in between is not compiled for
+        for number, (key_value, frozen) in enumerate(zip(key_values.unbind(2), self.frozen, strict=True)):
+            merged, seen = ([each[number] for each in group] for group in (weights[:4], inputs))
+            later = [each[number].data for each in gradients]  # autograd takes writing to one for writing to all
+            hidden = block(hidden, key_value, merged, seen, later, order, frozen, self.heads)
         return hidden
 
-    def _merged(self, group: int, down: torch.Tensor, up: torch.Tensor) -> torch.Tensor:
+    def _merged(self, held: Held, down: torch.Tensor, up: torch.Tensor) -> torch.Tensor:
         """W + s·B·A of a group, [blocks, layers * out, in]; its gradient goes another way."""
         with torch.no_grad():
-            return merge(*self.weights[group], down, up, self.scale)
+            return merge(*held, down, up, self.scale)
 
 
 def group_parameters(group: Sequence[Sequence[Any]]) -> tuple[list[torch.nn.Parameter], list[torch.nn.Parameter]]:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 SHAPES = 16
 """Kinds of transformer blocks that may be compiled: widths, picture sizes, with and without gradients."""
 
-OPTIONS: dict[str, Any] = {"triton.multi_kernel": 1}
-"""Try layer norms with a row in registers too; torch's own rule reads rows above 1024 twice."""
+TUNED: dict[str, Any] = {"triton.multi_kernel": 1}
+"""Measure layer norms with a row in registers too; torch's own rule reads rows above 1024 twice."""
 
 
 def fits(targets: Sequence[str]) -> bool:
@@ -35,12 +35,17 @@ def fits(targets: Sequence[str]) -> bool:
 class LoraUNet:
     """A UNet in which `lora.inject` has put a LoRA on the attentions' four projections."""
 
-    def __init__(self, unet: SDXLUNet, *, compile_blocks: bool, checkpointing: bool, eight_bit: bool) -> None:
-        """Rebuild `unet`'s weights in place: it shares them, but is not to be called any more."""
+    def __init__(
+        self, unet: SDXLUNet, *, compile_blocks: bool, checkpointing: bool, eight_bit: bool, tuned: bool = False
+    ) -> None:
+        """Rebuild `unet`'s weights in place: it shares them, but is not to be called any more.
+
+        `tuned` lets compilation choose by measuring, which two runs may do differently.
+        """
         block = transformer_block
         if compile_blocks:
             torch._dynamo.config.recompile_limit = max(SHAPES, torch._dynamo.config.recompile_limit)
-            block = torch.compile(transformer_block, dynamic=False, fullgraph=True, options=OPTIONS)
+            block = torch.compile(transformer_block, dynamic=False, fullgraph=True, options=TUNED if tuned else {})
         self.unet = unet.to(memory_format=torch.channels_last)
         self.checkpointing = checkpointing
         self.dtype = unet.conv_in.weight.dtype
@@ -65,14 +70,19 @@ class LoraUNet:
         text: torch.Tensor,
         sizes: torch.Tensor,
         pooled: torch.Tensor,
+        vector: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """The noise in `sample` [n, 4, h, w]; timestep [n] or [1], text [n, 256, C], sizes [n, 6], pooled [n, C]."""
+        """The noise in `sample` [n, 4, h, w]; timestep [n] or [1], text [n, 256, C], sizes [n, 6], pooled [n, C].
+
+        `vector` is the LoRA, this one's own where none is given.
+        """
         unet = self.unet
         time = unet.time_embedding(unet.time_proj(timestep).to(self.dtype))
         told = torch.cat([pooled, unet.add_time_proj(sizes).flatten(1)], -1).to(self.dtype)
         time = silu(time + unet.add_time_embedding(told))
-        text = unet.text_intermediate_proj(text)
-        pieces = _Cast.apply(self.vector, self.dtype, self.scale).split([math.prod(shape) for shape in self.shapes])
+        text = unet.text_intermediate_proj(text.to(self.dtype))
+        vector = self.vector if vector is None else vector
+        pieces = _Cast.apply(vector, self.dtype, self.scale).split([math.prod(shape) for shape in self.shapes])
         lora = iter([piece.view(shape) for piece, shape in zip(pieces, self.shapes, strict=True)])
         hidden = unet.conv_in(sample.to(self.dtype).contiguous(memory_format=torch.channels_last))
         skipped = [hidden]

@@ -7,6 +7,8 @@ import torch
 import triton
 import triton.language as tl
 
+from kolors_submit.device import has_compiler
+
 TILE = 64
 """Rows and columns of a weight that one program writes."""
 
@@ -20,7 +22,7 @@ def merge(
     [blocks, layers, out, rank].
     """
     blocks, layers, out, rank = up.shape
-    if not down.is_cuda:
+    if not (down.is_cuda and has_compiler()):
         full = values if row_scale is None else values.to(row_scale.dtype) * row_scale
         return full + (up @ down.unflatten(1, (layers, rank))).flatten(1, 2) * scale
     merged = torch.empty_like(values, dtype=down.dtype)

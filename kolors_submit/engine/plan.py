@@ -38,14 +38,16 @@ RENDER_8_BIT = 1.3
 """Bytes of a parameter where the linear layers are in 8 bits and the convolutions as they are."""
 DECODE_PICTURE = 4.6e9
 """The VAE's decoder on one picture, in float32."""
-TRAIN_SAMPLE = {"none": 4.6e9, "selective": 2.2e9, "full": 1.1e9}
-"""Activations of one training sample with compiled blocks, by checkpointing."""
-TRAIN_SAMPLE_EAGER = {"none": 7.5e9, "selective": 3.3e9, "full": 1.1e9}
-"""The same without compilation."""
+TRAIN_SAMPLE = {"none": 4.6e9, "selective": 0.7e9}
+"""Activations of one training sample, by checkpointing."""
+TRAIN_LORA = {"none": 2.9e9, "selective": 1.5e9}
+"""The LoRA with its optimizer, and the weights it is merged into: all of them, or one stack's at a time."""
+TRAIN_8_BIT = 1.4
+"""Bytes of a parameter where the frozen base is in 8 bits: the convolutions stay as they are."""
 STREAMED_TEXT = 1.6e9
 """The text encoder one layer at a time, whose widest part is the embedding table."""
 
-Checkpointing = Literal["none", "selective", "full"]
+Checkpointing = Literal["none", "selective"]
 EightBit = Literal["int8"]
 
 
@@ -70,7 +72,7 @@ class TrainPlan:
     dtype: str
     """Of the frozen base and of the products; float16 needs loss scaling."""
     checkpointing: Checkpointing
-    """What the backward pass computes again: nothing, the insides of the transformer blocks, or all blocks."""
+    """What the backward pass computes again: nothing, or the insides of the transformer blocks."""
     eight_bit: EightBit | None
     """Whether the frozen base is held in 8 bits."""
     compile_blocks: bool
@@ -127,17 +129,16 @@ def train_plans(machine: Machine, settings: Train, sizes: Sizes) -> tuple[TrainP
     dtype = _train_dtype(machine, settings)
     wish = settings.gradient_checkpointing
     if machine.device == "cpu":
-        checkpointing: Checkpointing = "full" if wish is True else "none"
+        checkpointing: Checkpointing = "selective" if wish is True else "none"
         return (TrainPlan(dtype, checkpointing, None, False, False, False, False, memory=0),)
     work = settings.steps * settings.accumulation * settings.batch_size * sizes.share
     compiled = machine.compiler and work >= COMPILE_PAYS_TRAINING
-    levels: dict[Any, tuple[Checkpointing, ...]] = {True: ("full",), False: ("none",)}
+    levels: dict[Any, tuple[Checkpointing, ...]] = {True: ("selective",), False: ("none",)}
     kinds: list[tuple[Checkpointing, bool, EightBit | None]] = []
-    for checkpointing in levels.get(wish, ("none", "selective", "full")):
+    for checkpointing in levels.get(wish, ("none", "selective")):
         kinds.append((checkpointing, compiled, None))
-    # The leanest: no compiler's buffers, then a base of half the size.
     leanest = kinds[-1][0]
-    kinds += [(leanest, False, None)] if compiled else []
+    kinds += [(leanest, True, "int8")] if compiled else []
     kinds.append((leanest, False, "int8"))
     return tuple(_train_plan(machine, settings, sizes, dtype, *kind) for kind in kinds)
 
@@ -151,17 +152,16 @@ def _train_plan(
     compiled: bool,
     held: EightBit | None,
 ) -> TrainPlan:
-    one = (TRAIN_SAMPLE if compiled else TRAIN_SAMPLE_EAGER)[checkpointing] * sizes.share
     width = 4 if dtype == "float32" else 2
-    memory = int(sizes.unet * (1 if held else width) + settings.batch_size * one * width / 2)
-    # A graph's addresses are fixed, and loss scaling decides on the host whether a step counts.
-    graph = checkpointing != "full" and dtype == "bfloat16" and held is None
+    weights = sizes.unet * (TRAIN_8_BIT if held else width)
+    activations = TRAIN_SAMPLE[checkpointing] * settings.batch_size * sizes.share
+    memory = int(weights + (activations + TRAIN_LORA[checkpointing] * sizes.unet / FULL_UNET) * width / 2)
     return TrainPlan(
         dtype=dtype,
         checkpointing=checkpointing,
         eight_bit=held,
         compile_blocks=compiled,
-        cuda_graph=graph,
+        cuda_graph=True,
         fused_optimizer=True,
         stream_text_encoder=_streams(machine, sizes),
         memory=memory,

@@ -1,11 +1,14 @@
 """The train stage: prepared pictures to a LoRA.
 
-plan        what the machine makes of the settings: precision, memory, disk, learning rate
+plan        the learning rate of each step, the disk space in all (how the machine computes is `engine.plan`)
 batches     which picture when, with which noise: a function of seed and step
 cache       text embeddings and latents, computed once
+network     the UNet with its LoRA: peft's own layers, or merged into the weights and captured as a graph
 module      the training step
 checkpoint  what a killed run goes on from
+ranks       several devices, one process each
 loop        Lightning's Trainer: progress, logs, checkpoints, a clean stop
+logs        TensorBoard's and SwanLab's
 stage       the order of it all, and the files written
 """
 

@@ -46,11 +46,14 @@ class Example:
         return (self.latents[0].shape[1], self.latents[0].shape[2])
 
 
-def build_examples(job: Job, pictures: Sequence[Picture]) -> list[Example]:
-    """All pictures' latents and embeddings; text encoder and VAE are loaded only for what is not cached, then freed."""
+def build_examples(job: Job, pictures: Sequence[Picture], stream: bool = False) -> list[Example]:
+    """All pictures' latents and embeddings; text encoder and VAE are loaded only for what is not cached, then freed.
+
+    With `stream` the text encoder's layers are on the device one at a time.
+    """
     check_sizes(pictures)
     captions = [picture.caption for picture in pictures]
-    conditionings = text_conditionings(job, captions)
+    conditionings = text_conditionings(job, captions, stream)
     latents = _latents(job, pictures)
     return [
         Example(latents[i], (time_id(picture, False), time_id(picture, True)), conditionings[i])
@@ -58,9 +61,10 @@ def build_examples(job: Job, pictures: Sequence[Picture]) -> list[Example]:
     ]
 
 
-def text_conditionings(job: Job, texts: Sequence[str]) -> list[Conditioning]:
+def text_conditionings(job: Job, texts: Sequence[str], stream: bool = False) -> list[Conditioning]:
     """Embeddings as rendering computes them, so that both stages share the cached files."""
-    return encode_cached(job.base, texts, job.device, compute_for(job.device).torch_dtype, job.run.cache / "text")
+    dtype = compute_for(job.device).torch_dtype
+    return encode_cached(job.base, texts, job.device, dtype, job.run.cache / "text", stream)
 
 
 def check_sizes(pictures: Sequence[Picture]) -> None:

@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import math
-import os
 import signal
 import threading
-import warnings
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-import torch
-from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from torch.utils.data import DataLoader
 
 from kolors_submit.engine import memory
-from kolors_submit.errors import InputError, Interrupted
-from kolors_submit.run import Job, Run
+from kolors_submit.engine.plan import TrainPlan
+from kolors_submit.errors import InputError, Interrupted, OutsideError
+from kolors_submit.meter import BudgetSpent
+from kolors_submit.run import Job
 from kolors_submit.story import Train
 from kolors_submit.train.checkpoint import Checkpoints
+from kolors_submit.train.logs import loggers, quiet_lightning
 from kolors_submit.train.module import LoraTraining
-from kolors_submit.train.plan import Plan, learning_rate_factor
+from kolors_submit.train.network import Merged, Plain
+from kolors_submit.train.plan import learning_rate_factor
+from kolors_submit.train.ranks import Environment, Rank, strategy
+
+LOOK_EVERY = 50
+"""Steps between looks at the loss on a GPU, where every look waits for the device."""
+
+Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 
 Sampler = Callable[[LoraTraining, int], object]
 """Draws the sample picture of a step."""
@@ -64,17 +69,26 @@ def stop_on_signals() -> Iterator[Stop]:
 class Keeper(Callback):
     """What happens after an optimizer step."""
 
-    def __init__(self, settings: Train, checkpoints: Checkpoints, advance: Callable[..., None], stop: Stop) -> None:
-        self.settings = settings
+    def __init__(
+        self, job: Job, checkpoints: Checkpoints, advance: Callable[..., None], stop: Stop, rank: Rank
+    ) -> None:
+        self.rank = rank
+        self.settings = job.story.train
+        self.meter = job.report.meter
         self.checkpoints = checkpoints
         self.advance = advance
         self.stop = stop
         self.sampler: Sampler | None = None
+        self.look_every = 1 if job.device == "cpu" else LOOK_EVERY
         self.logged = 0
+        self.looked = time.monotonic()
+        self.longest = 0.0
+        """Seconds between two looks: by twice that a budget is told before it is passed."""
 
     def on_train_start(self, trainer: Trainer, pl_module: LoraTraining) -> None:  # type: ignore[override]
         """Take the signals back from Lightning."""
-        self.stop.install()
+        if self.rank.is_first:
+            self.stop.install()
         self.logged = pl_module.start
 
     def on_train_batch_end(  # type: ignore[override]
@@ -85,23 +99,36 @@ class Keeper(Callback):
         if rest:
             return
         last = step == self.settings.steps
-        saves = last or self.stop.requested or step % self.settings.save_every == 0
-        samples = self.sampler is not None and step % (self.settings.sample_every or 1) == 0
-        if saves or samples or step % pl_module.plan.check_every == 0:
+        looks = step % self.look_every == 0
+        stopped = self._stopped(trainer, step, looks)
+        saves = last or stopped is not None or step % self.settings.save_every == 0
+        samples = self.settings.sample_every is not None and step % self.settings.sample_every == 0
+        if saves or samples or looks:
             self._look(trainer, pl_module)
-        if saves:
+        if saves and self.rank.is_first:
             self._save(pl_module)
         if samples and self.sampler is not None:
             self.sampler(pl_module, step)
-        if self.stop.requested and not last:
-            raise Interrupted(
-                f"training was interrupted after step {step} of {self.settings.steps}, which is saved; "
-                "run the same command to go on from there"
-            )
+        if stopped is not None and not last:
+            raise stopped
+
+    def _stopped(self, trainer: Trainer, step: int, looks: bool) -> OutsideError | None:
+        """Why training ends with this step, if it does; several processes ask the first, when they look."""
+        where = f"after step {step} of {self.settings.steps}, which is saved; run the same command to go on from there"
+        reason: OutsideError | None = None
+        if self.meter is not None and self.meter.passes(2 * self.longest):
+            reason = BudgetSpent(f"training stopped for the budget ({self.meter.words()}) {where}, with a new budget")
+        elif self.stop.requested:
+            reason = Interrupted(f"training was interrupted {where}")
+        if self.rank.count == 1:
+            return reason
+        return trainer.strategy.broadcast(reason) if looks else None
 
     def _look(self, trainer: Trainer, module: LoraTraining) -> None:
         """Check and log the losses of the steps since the last look."""
         losses = module.collect_losses()
+        now = time.monotonic()
+        self.longest, self.looked = max(self.longest, now - self.looked), now
         for step in range(self.logged, len(losses)):
             if not math.isfinite(losses[step]):
                 raise _not_finite("the loss", step + 1, self.settings, self.checkpoints)
@@ -128,13 +155,20 @@ def _not_finite(what: str, step: int, settings: Train, checkpoints: Checkpoints)
 
 
 def fit(
-    job: Job, module: LoraTraining, plan: Plan, checkpoints: Checkpoints, sampler: Sampler | None = None
+    job: Job,
+    module: LoraTraining,
+    plan: TrainPlan,
+    checkpoints: Checkpoints,
+    sampler: Sampler | None = None,
+    rank: Rank | None = None,
 ) -> list[float]:
     """Train from the module's start to the last step; returns the loss of every step.
 
+    With a rank, several processes are in this function at once; only the first saves, logs and draws.
+
     Raises InputError where the loss is not finite, Interrupted on Ctrl-C or SIGTERM, OutsideError on a full disk.
     """
-    settings = job.story.train
+    settings, rank = job.story.train, rank or Rank()
     if module.start == settings.steps:
         return module.losses
     batches = range(module.start * settings.accumulation, settings.steps * settings.accumulation)
@@ -144,9 +178,9 @@ def fit(
         quiet_lightning(),
         memory.arithmetic(job.device, memory.TRAINING_THREADS),
     ):
-        keeper = Keeper(settings, checkpoints, advance, stop)
+        keeper = Keeper(job, checkpoints, advance, stop, rank)
         keeper.sampler = sampler
-        trainer = _trainer(settings, plan, job.run, keeper, checkpoints.fingerprint, module.start)
+        trainer = _trainer(job, plan, keeper, module, rank)
         # A step's number is the whole batch: batch_size=None hands it on as it is.
         trainer.fit(module, DataLoader(batches, batch_size=None))  # type: ignore[arg-type]
     if "swanlab" in settings.log:
@@ -156,65 +190,31 @@ def fit(
     return module.collect_losses()
 
 
-def _trainer(settings: Train, plan: Plan, run: Run, keeper: Keeper, fingerprint: str, start: int) -> Trainer:
+def precision(plan: TrainPlan, network: Plain | Merged) -> Precision:
+    """What Lightning is to see to: the merged network brings everything to its dtype itself."""
+    if plan.dtype == "float16":
+        return "16-mixed"
+    return "bf16-mixed" if plan.dtype == "bfloat16" and isinstance(network, Plain) else "32-true"
+
+
+def _trainer(job: Job, plan: TrainPlan, keeper: Keeper, module: LoraTraining, rank: Rank) -> Trainer:
+    settings, run = job.story.train, job.run
     return Trainer(
-        accelerator="gpu" if plan.device.type == "cuda" else "cpu",
-        devices=1,
-        precision=plan.precision,
+        accelerator="gpu" if job.device == "cuda" else "cpu",
+        devices=rank.count,
+        strategy=strategy(rank, job.device),
+        use_distributed_sampler=False,
+        precision=precision(plan, module.network),
         max_epochs=1,
         accumulate_grad_batches=settings.accumulation,
         gradient_clip_val=settings.max_grad_norm,
         deterministic=settings.deterministic,
-        logger=_loggers(settings, run, fingerprint, start) or False,
+        logger=(rank.is_first and loggers(settings, run, keeper.checkpoints.fingerprint, module.start)) or False,
         callbacks=[keeper],
-        plugins=[LightningEnvironment()],  # a batch system's variables change nothing
+        plugins=[Environment(rank)],
         default_root_dir=run.train,
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
     )
-
-
-def _loggers(settings: Train, run: Run, fingerprint: str, start: int) -> list[Logger]:
-    """TensorBoard's and SwanLab's, where asked for; the CSV is written with the result."""
-    folder = run.train / "logs"
-    loggers: list[Logger] = []
-    if "tensorboard" in settings.log:
-        loggers.append(TensorBoardLogger(folder, name="", version="", purge_step=start + 1))
-    if "swanlab" in settings.log:
-        from swanlab.integration.pytorch_lightning import SwanLabLogger
-
-        folder.mkdir(parents=True, exist_ok=True)
-        name = f"{run.folder.parent.name} {fingerprint[:8]}"
-        loggers.append(
-            SwanLabLogger(project="kolors-submit", experiment_name=name, log_dir=str(folder), mode=swanlab_mode())
-        )
-    return loggers
-
-
-def swanlab_mode() -> str:
-    """SWANLAB_MODE, else `cloud` where a key is set, else `offline`, which needs no account."""
-    return os.environ.get("SWANLAB_MODE") or ("cloud" if os.environ.get("SWANLAB_API_KEY") else "offline")
-
-
-@contextlib.contextmanager
-def quiet_lightning() -> Iterator[None]:
-    """Leave Lightning's talk out, and put back the global switches of torch that `deterministic` turns."""
-    deterministic = torch.are_deterministic_algorithms_enabled()
-    switches: Any = torch.utils.deterministic
-    fill = switches.fill_uninitialized_memory
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
-    levels = [logger.level for logger in loggers]
-    switches.fill_uninitialized_memory = False  # a debugging aid that writes every buffer twice
-    try:
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module=r"lightning\..*")
-            yield
-    finally:
-        torch.use_deterministic_algorithms(deterministic)
-        switches.fill_uninitialized_memory = fill
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

@@ -3,40 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
 
+from kolors_submit.engine.lora import injected_parameters
 from kolors_submit.engine.schedule import add_noise
 from kolors_submit.story import Train
 from kolors_submit.train.batches import draw_batch
 from kolors_submit.train.cache import Example
 from kolors_submit.train.checkpoint import Checkpoint
-from kolors_submit.train.plan import Plan, learning_rate_factor
-
-if TYPE_CHECKING:
-    from diffsynth.models.sdxl_unet import SDXLUNet
+from kolors_submit.train.network import Batch, Merged, Plain
+from kolors_submit.train.plan import learning_rate_factor
 
 SGD_MOMENTUM = 0.9
 
 
 class LoraTraining(LightningModule):
-    """Trains the LoRA that is injected in `unet`; a batch is only its number, everything else follows from the seed."""
+    """Trains the LoRA of a network; a batch is only its number, everything else follows from the seed."""
 
     def __init__(
         self,
-        unet: SDXLUNet,
+        network: Plain | Merged,
         examples: Sequence[Example],
         settings: Train,
-        plan: Plan,
         checkpoint: Checkpoint | None = None,
+        *,
+        fused: bool = False,
     ) -> None:
+        """`fused`: whether the optimizer's step is one kernel."""
         super().__init__()
-        self.unet = unet
+        self.unet = network.unet
+        self.network = network
+        self.trained = torch.nn.ParameterList(network.trained())
         self.examples = examples
         self.settings = settings
-        self.plan = plan
+        self.fused = fused
         self.shapes = tuple(example.shape for example in examples)
         self.start = checkpoint.step if checkpoint else 0
         self.losses: list[float] = checkpoint.losses.tolist() if checkpoint else []
@@ -47,47 +50,60 @@ class LoraTraining(LightningModule):
                 parameter.data.copy_(checkpoint.lora[name])
 
     def lora_parameters(self) -> dict[str, torch.nn.Parameter]:
-        """What is trained, under its names in the UNet."""
-        return {name: parameter for name, parameter in self.unet.named_parameters() if parameter.requires_grad}
+        """The LoRA under its names in the UNet."""
+        return injected_parameters(self.unet)
 
     def training_step(self, batch: int, batch_idx: int) -> torch.Tensor:
         """Mean squared error between the noise put in and the noise the UNet sees, one timestep a sample.
 
         The objective is DDPM's simple loss (Ho et al. 2020, equation 14) with SDXL's micro-conditioning.
         """
-        draws = draw_batch(self.settings, self.shapes, batch)
+        loss = self.network.loss(self._batch(batch))
+        self._pending.append(loss.detach().clone())
+        return loss
+
+    def _batch(self, number: int) -> Batch:
+        """All of a batch that this process sees to, on the device."""
+        draws = draw_batch(self.settings, self.shapes, number)[self.global_rank :: self.trainer.world_size]
         chosen = [self.examples[draw.picture] for draw in draws]
         latents = torch.stack([example.latents[draw.flipped] for example, draw in zip(chosen, draws, strict=True)])
         noise = torch.stack([draw.noise for draw in draws])
         timesteps = torch.tensor([draw.timestep for draw in draws])
-        noisy = add_noise(latents, noise, timesteps)
-        time_ids = torch.stack([example.time_ids[draw.flipped] for example, draw in zip(chosen, draws, strict=True)])
-        prediction = self.unet(
-            self._to_device(noisy),
-            timestep=timesteps.to(self.device),
-            encoder_hidden_states=self._to_device(torch.stack([example.conditioning.embedding for example in chosen])),
-            add_text_embeds=self._to_device(torch.stack([example.conditioning.pooled for example in chosen])),
-            add_time_id=time_ids.to(self.device),
-            use_gradient_checkpointing=self.plan.checkpointing,
+        sizes = torch.stack([example.time_ids[draw.flipped] for example, draw in zip(chosen, draws, strict=True)])
+        values = Batch(
+            noisy=add_noise(latents, noise, timesteps),
+            timesteps=timesteps,
+            text=torch.stack([example.conditioning.embedding for example in chosen]),
+            sizes=sizes,
+            pooled=torch.stack([example.conditioning.pooled for example in chosen]),
+            noise=noise,
         )
-        loss = torch.nn.functional.mse_loss(prediction.float(), noise.to(self.device))
-        self._pending.append(loss.detach())
-        return loss
+        if self.device.type == "cpu":
+            return values
+        # From pinned memory, so that nobody waits for the device to be done with the step before.
+        return Batch(*(value.pin_memory().to(self.device, non_blocking=True) for value in values))
 
     def collect_losses(self) -> list[float]:
         """The loss of every step so far, the mean of its batches; waits for the device."""
         if self._pending:
-            batches = torch.stack(self._pending).view(-1, self.settings.accumulation)
+            batches = self._of_all(torch.stack(self._pending)).view(-1, self.settings.accumulation)
             self.losses += batches.mean(dim=1).tolist()
             self._pending.clear()
         return self.losses
 
+    def _of_all(self, losses: torch.Tensor) -> torch.Tensor:
+        """The mean of all processes' losses."""
+        if self.trainer.world_size > 1:
+            torch.distributed.all_reduce(losses)
+            losses /= self.trainer.world_size
+        return losses
+
     def configure_optimizers(self) -> Any:
         """The story's optimizer over the LoRA's parameters, with the schedule going on where the checkpoint was."""
-        parameters = list(self.lora_parameters().values())
-        optimizer = make_optimizer(self.settings, parameters)
+        optimizer = make_optimizer(self.settings, self.network.trained(), self.fused)
         if self._restored:
-            optimizer.load_state_dict({**optimizer.state_dict(), "state": self._restored.optimizer})
+            state = self.network.loaded_state(self._restored.optimizer)
+            optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
         scheduler = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda steps: learning_rate_factor(self.settings, self.start + steps)
         )
@@ -104,22 +120,21 @@ class LoraTraining(LightningModule):
         return Checkpoint(
             step=len(losses),
             lora={name: parameter.detach().cpu() for name, parameter in self.lora_parameters().items()},
-            optimizer=self.trainer.optimizers[0].state_dict()["state"],
+            optimizer=self.network.saved_state(self.trainer.optimizers[0].state_dict()["state"]),
             scaler=self.trainer.precision_plugin.state_dict() or None,
             losses=torch.tensor(losses),
         )
 
-    def _to_device(self, values: torch.Tensor) -> torch.Tensor:
-        return values.to(self.device, self.plan.dtype)
 
-
-def make_optimizer(settings: Train, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
+def make_optimizer(settings: Train, parameters: list[torch.nn.Parameter], fused: bool) -> torch.optim.Optimizer:
     """The optimizer that the story names."""
-    rate, decay = settings.learning_rate, settings.weight_decay
+    common: dict[str, Any] = {"lr": settings.learning_rate, "weight_decay": settings.weight_decay}
+    if settings.optimizer == "adafactor":
+        return torch.optim.Adafactor(parameters, **common)
+    if fused:
+        common["fused"] = True
     if settings.optimizer == "adamw":
-        return torch.optim.AdamW(parameters, lr=rate, weight_decay=decay)
+        return torch.optim.AdamW(parameters, **common)
     if settings.optimizer == "adam":
-        return torch.optim.Adam(parameters, lr=rate, weight_decay=decay)
-    if settings.optimizer == "sgd":
-        return torch.optim.SGD(parameters, lr=rate, weight_decay=decay, momentum=SGD_MOMENTUM)
-    return torch.optim.Adafactor(parameters, lr=rate, weight_decay=decay)
+        return torch.optim.Adam(parameters, **common)
+    return torch.optim.SGD(parameters, momentum=SGD_MOMENTUM, **common)

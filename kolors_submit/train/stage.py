@@ -11,46 +11,82 @@ from typing import Any
 import torch
 
 from kolors_submit.data.dataset import Picture
+from kolors_submit.device import Machine, read_machine
 from kolors_submit.engine import base as bases
 from kolors_submit.engine import lora as loras
 from kolors_submit.engine import lora_files
-from kolors_submit.engine.memory import release
+from kolors_submit.engine.memory import keep_compiled, keep_within, release, stepping_down
+from kolors_submit.engine.plan import Sizes, TrainPlan, fitting, train_plans
 from kolors_submit.engine.sampler import PIXELS_PER_LATENT, Task, check_size
 from kolors_submit.errors import InputError
 from kolors_submit.files import keep_only, write_json, write_text
 from kolors_submit.run import Job
 from kolors_submit.story import MAX_TOKENS, Train, panel_prompt
 from kolors_submit.train import FORMAT, NOT_IN_THE_RESULT
-from kolors_submit.train.cache import build_examples, text_conditionings
+from kolors_submit.train.cache import Example, build_examples, text_conditionings
 from kolors_submit.train.checkpoint import Checkpoints
-from kolors_submit.train.loop import fit
+from kolors_submit.train.loop import fit, precision
 from kolors_submit.train.module import LoraTraining
-from kolors_submit.train.plan import Plan, check_disk, disk_bytes, learning_rate_factor, make_plan, megabytes
+from kolors_submit.train.network import make_network
+from kolors_submit.train.plan import check_disk, disk_bytes, learning_rate_factor, megabytes
+from kolors_submit.train.ranks import Rank, count_ranks, together
 from kolors_submit.train.samples import sample_into
+from kolors_submit.weights import count_parameters
 
 
 def run_training(job: Job, pictures: Sequence[Picture], fingerprint: str) -> list[Path]:
     """Train, and write the LoRA, its record and its metrics; returns the files that count as the stage's outputs."""
-    settings = job.story.train
-    plan = _plan(job, pictures)
+    settings, machine = job.story.train, read_machine(job.device, job.vram)
+    plans = _plans(job, pictures, machine)
     checkpoints = Checkpoints(job.run.train / "checkpoints", fingerprint)
     forget_other_runs(job.run.train, checkpoints.folder)
+    if job.device != "cpu":
+        keep_within(machine)
+        keep_compiled(job.run.compiled)
     # Both are on the CPU afterwards, and text encoder and VAE are gone before the UNet comes.
-    examples = build_examples(job, pictures)
+    examples = build_examples(job, pictures, plans[0].stream_text_encoder)
     task = _sample_task(job) if settings.sample_every else None
-    unet = bases.load_unet(job.base, job.device, plan.dtype)
-    count = loras.inject(unet, settings.rank, settings.alpha, settings.targets, settings.seed)
+    count = count_ranks(settings, machine)
+    if count > 1:
+        job.report.note(f"{count} devices share out every batch")
+
+    def attempt(plan: TrainPlan) -> tuple[TrainPlan, loras.Lora, list[float]]:
+        with together(job, plan, pictures, fingerprint, count) as rank:
+            return plan, *_train(job, plan, examples, checkpoints, task, rank)
+
+    plan, lora, losses = stepping_down(plans, attempt, job.report.note)
+    outputs = _write(job, plan, lora, losses)
+    job.report.stage("train", f"{len(lora.modules)} layers, loss {mean_loss(losses, last=True):.4f}", done=True)
+    return outputs
+
+
+def train_share(job: Job, plan: TrainPlan, pictures: Sequence[Picture], fingerprint: str, rank: Rank) -> None:
+    """What another process than the first does; embeddings, latents and checkpoints are in the run folder."""
+    if job.device != "cpu":
+        keep_compiled(job.run.compiled)
+    examples = build_examples(job, pictures)
+    _train(job, plan, examples, Checkpoints(job.run.train / "checkpoints", fingerprint), None, rank)
+
+
+def _train(
+    job: Job, plan: TrainPlan, examples: Sequence[Example], checkpoints: Checkpoints, task: Task | None, rank: Rank
+) -> tuple[loras.Lora, list[float]]:
+    """Train by one plan from the last checkpoint on; returns the LoRA and the loss of every step."""
+    settings = job.story.train
+    unet = bases.load_unet(job.base, job.device, getattr(torch, plan.dtype))
+    loras.inject(unet, settings.rank, settings.alpha, settings.targets, settings.seed)
     checkpoint = checkpoints.latest()
     if checkpoint:
         job.report.note(f"going on after step {checkpoint.step} of {settings.steps}")
-    module = LoraTraining(unet, examples, settings, plan, checkpoint)
-    losses = fit(job, module, plan, checkpoints, sample_into(job, plan, task) if task else None)
+    network = make_network(unet, plan, settings, shapes=len({example.shape for example in examples}))
+    # Lightning clips gradients itself, which it does not under a fused step that would scale them back.
+    fused = plan.fused_optimizer and precision(plan, network) == "32-true" and job.device != "cpu"
+    module = LoraTraining(network, examples, settings, checkpoint, fused=fused)
+    losses = fit(job, module, plan, checkpoints, sample_into(job, plan, task) if task else None, rank)
     lora = loras.from_injected(unet)
-    del module, unet
+    del module, network, unet
     release(job.device)
-    outputs = _write(job, plan, lora, losses)
-    job.report.stage("train", f"{count} layers, loss {mean_loss(losses, last=True):.4f}", done=True)
-    return outputs
+    return lora, losses
 
 
 def forget_other_runs(folder: Path, checkpoints: Path) -> None:
@@ -60,29 +96,27 @@ def forget_other_runs(folder: Path, checkpoints: Path) -> None:
             shutil.rmtree(folder / name, ignore_errors=True)
 
 
-def _plan(job: Job, pictures: Sequence[Picture]) -> Plan:
-    """The plan, said in a line, after a look at the disk."""
+def _plans(job: Job, pictures: Sequence[Picture], machine: Machine) -> tuple[TrainPlan, ...]:
+    """The plans to try in turn, the first of them said in a line, after a look at the disk."""
     settings = job.story.train
     config = bases.config(job.base, "unet")
     shapes = loras.layer_shapes(config)
     targeted = [shape for name, shape in shapes.items() if name.endswith(settings.targets)]
     lora_parameters = sum(settings.rank * (shape[0] + shape[1:].numel()) for shape in targeted)
-    parameters = sum(shape.numel() for shape in shapes.values())
     areas = [picture.width * picture.height // PIXELS_PER_LATENT**2 for picture in pictures]
-    plan = make_plan(settings, job.device, parameters, max(areas))
+    sizes = Sizes(count_parameters(job.base, "unet"), count_parameters(job.base, "text_encoder"), max(areas))
+    plans = fitting(train_plans(machine, settings, sizes), machine)
     latents = sum(areas) * 4 * 4 * (2 if settings.flip else 1)
     width = bases.config(job.base, "text_encoder")["hidden_size"]
     texts = len({picture.caption for picture in pictures}) * (MAX_TOKENS + 1) * width * 4
     needed = disk_bytes(settings, lora_parameters, latents + texts)
     check_disk(job.run.folder, needed)
-    checkpointing = ", checkpointing" if plan.checkpointing else ""
     job.report.stage(
         "train",
         f"{len(pictures)} pictures, {settings.steps} steps of {settings.batch_size * settings.accumulation}, "
-        f"{lora_parameters / 1e6:.2f} M parameters, {plan.precision} on {job.device}{checkpointing}, "
-        f"at most {megabytes(needed)} of disk",
+        f"{lora_parameters / 1e6:.2f} M parameters, on {job.device}: {plans[0]}, at most {megabytes(needed)} of disk",
     )
-    return plan
+    return plans
 
 
 def _sample_task(job: Job) -> Task:
@@ -94,7 +128,7 @@ def _sample_task(job: Job) -> Task:
     return Task(positive, negative, panel.seed)
 
 
-def _write(job: Job, plan: Plan, lora: loras.Lora, losses: list[float]) -> list[Path]:
+def _write(job: Job, plan: TrainPlan, lora: loras.Lora, losses: list[float]) -> list[Path]:
     """The LoRA for everybody and for the contest's notebook, what it was made from, and the loss curve."""
     prove_trained(lora)
     settings, folder = job.story.train, job.run.train
@@ -106,14 +140,14 @@ def _write(job: Job, plan: Plan, lora: loras.Lora, losses: list[float]) -> list[
         "loss_first": mean_loss(losses, last=False),
         "loss_last": mean_loss(losses, last=True),
         "modules": len(lora.modules),
-        "precision": str(plan.dtype).removeprefix("torch."),
+        "precision": plan.dtype,
     }
     outputs = [
         lora_files.write_safetensors(
             job.run.lora, lora_files.to_kohya(lora, bases.config(job.base, "unet")), metadata(record)
         ),
         lora_files.write_ckpt(folder / "lora.ckpt", lora),
-        write_json(folder / "train.json", record),
+        write_json(folder / "train.json", record if job.device == "cpu" else record | {"plan": plan.record()}),
     ]
     if "csv" in settings.log:
         outputs.append(write_text(folder / "metrics.csv", metrics_csv(settings, losses)))

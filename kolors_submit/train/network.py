@@ -1,0 +1,185 @@
+"""The UNet with its LoRA, as one of two programs trains it: peft's own layers, or on a GPU `engine.lora_unet`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch.nn.functional import mse_loss
+
+from kolors_submit.engine import lora_unet
+from kolors_submit.engine.accelerate import fast_attention
+from kolors_submit.engine.lora import injected_parameters
+from kolors_submit.engine.lora_unet import LoraUNet
+from kolors_submit.story import Train
+
+if TYPE_CHECKING:
+    from diffsynth.models.sdxl_unet import SDXLUNet
+
+    from kolors_submit.engine.plan import TrainPlan
+
+COMPILED_SHAPES = 3
+"""Shapes of pictures for which compiling, some ten seconds each, is worth it; buckets of more are only captured."""
+WARM_UP = 3
+"""Steps before a graph is captured, in which libraries choose their kernels."""
+
+State = dict[Any, Any]
+"""An optimizer's state: number of the parameter -> name of the value -> value."""
+
+
+class Batch(NamedTuple):
+    """What the UNet is given for n pictures of one shape, and the noise that it should see."""
+
+    noisy: torch.Tensor
+    """[n, 4, h, w]."""
+    timesteps: torch.Tensor
+    """[n]."""
+    text: torch.Tensor
+    """[n, 256, C]."""
+    sizes: torch.Tensor
+    """[n, 6], float32."""
+    pooled: torch.Tensor
+    """[n, C]."""
+    noise: torch.Tensor
+    """[n, 4, h, w], float32."""
+
+
+class Plain:
+    """DiffSynth's UNet and peft's layers, for any LoRA on any device."""
+
+    def __init__(self, unet: SDXLUNet, plan: TrainPlan) -> None:
+        """`unet` has a LoRA injected."""
+        self.unet = self.predict = unet
+        self.dtype: torch.dtype = getattr(torch, plan.dtype)
+        self.checkpointing = plan.checkpointing != "none"
+
+    def trained(self) -> list[torch.nn.Parameter]:
+        """What the optimizer changes."""
+        return list(injected_parameters(self.unet).values())
+
+    def loss(self, batch: Batch) -> torch.Tensor:
+        """The mean squared error of the noise."""
+        prediction = self.unet(
+            batch.noisy.to(self.dtype),
+            timestep=batch.timesteps,
+            encoder_hidden_states=batch.text.to(self.dtype),
+            add_text_embeds=batch.pooled.to(self.dtype),
+            add_time_id=batch.sizes,
+            use_gradient_checkpointing=self.checkpointing,
+        )
+        return mse_loss(prediction.float(), batch.noise)
+
+    def saved_state(self, state: State) -> State:
+        """An optimizer's state by the LoRA's layers, as checkpoints hold it."""
+        return state
+
+    def loaded_state(self, state: State) -> State:
+        """The other way round."""
+        return state
+
+
+class Merged:
+    """The LoRA merged into the weights at every step, the step one CUDA graph."""
+
+    def __init__(self, unet: SDXLUNet, plan: TrainPlan, shapes: int = 1, *, deterministic: bool = True) -> None:
+        """`unet` has a LoRA injected; `shapes` is how many kinds of pictures there are."""
+        self.unet = unet
+        self.predict = LoraUNet(
+            unet,
+            compile_blocks=plan.compile_blocks and shapes <= COMPILED_SHAPES,
+            checkpointing=plan.checkpointing != "none",
+            eight_bit=plan.eight_bit is not None,
+            tuned=not deterministic,
+        )
+        self.graphed = plan.cuda_graph
+        self._graphs: dict[torch.Size, Callable[..., Any]] = {}
+        self._places = _places(unet, self.predict)
+
+    def trained(self) -> list[torch.nn.Parameter]:
+        """What the optimizer changes."""
+        return [self.predict.vector]
+
+    def loss(self, batch: Batch) -> torch.Tensor:
+        """The mean squared error of the noise."""
+        with torch.autocast(batch.noisy.device.type, enabled=False), fast_attention():
+            if not self.graphed:
+                return self._loss(self.predict.vector, *batch)
+            shape = batch.noisy.shape
+            if shape not in self._graphs:
+                # A captured backward pass gives the gradients of the arguments, of which one is the LoRA.
+                self._graphs[shape] = torch.cuda.make_graphed_callables(  # type: ignore[assignment]
+                    self._loss, (self.predict.vector, *batch), num_warmup_iters=WARM_UP
+                )
+            loss: torch.Tensor = self._graphs[shape](_OwnGradient.apply(self.predict.vector), *batch)
+            return loss
+
+    def _loss(self, vector: torch.Tensor, *values: torch.Tensor) -> torch.Tensor:
+        batch = Batch(*values)
+        predicted = self.predict(batch.noisy, batch.timesteps, batch.text, batch.sizes, batch.pooled, vector)
+        return mse_loss(predicted.float(), batch.noise)
+
+    def saved_state(self, state: State) -> State:
+        """An optimizer's state by the LoRA's layers, as checkpoints hold it."""
+        if not state:
+            return {}
+        whole = self.predict.vector.shape
+
+        def part(value: Any, place: slice, shape: torch.Size) -> Any:
+            if not isinstance(value, torch.Tensor):
+                return value
+            # Copies, or peft's optimizer would count one step for each layer.
+            return (value[place].view(shape) if value.shape == whole else value).clone()
+
+        return {
+            number: {name: part(value, place, shape) for name, value in state[0].items()}
+            for number, (place, shape) in enumerate(self._places)
+        }
+
+    def loaded_state(self, state: State) -> State:
+        """The other way round."""
+        if not state:
+            return {}
+        joined = {}
+        for name, value in state[0].items():
+            if not isinstance(value, torch.Tensor) or value.shape != self._places[0][1]:
+                joined[name] = value
+                continue
+            joined[name] = torch.empty(self.predict.vector.shape)
+            for number, (place, _) in enumerate(self._places):
+                joined[name][place] = state[number][name].flatten()
+        return {0: joined}
+
+
+class _OwnGradient(torch.autograd.Function):
+    """The same tensor, whose gradient is a copy: a graph writes every step's gradient to the same place."""
+
+    @staticmethod
+    def forward(ctx: Any, vector: torch.Tensor) -> torch.Tensor:
+        """The tensor itself."""
+        return vector.view_as(vector)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> Any:
+        """A copy."""
+        return gradient.clone()
+
+
+def make_network(unet: SDXLUNet, plan: TrainPlan, settings: Train, shapes: int) -> Plain | Merged:
+    """The program for a UNet with a LoRA injected: on a GPU the fast one, where it knows LoRA and optimizer."""
+    on_gpu = unet.conv_in.weight.is_cuda
+    # Adafactor looks at each matrix by itself.
+    if on_gpu and lora_unet.fits(settings.targets) and settings.optimizer != "adafactor":
+        return Merged(unet, plan, shapes, deterministic=settings.deterministic)
+    return Plain(unet, plan)
+
+
+def _places(unet: SDXLUNet, merged: LoraUNet) -> list[tuple[slice, torch.Size]]:
+    """Where the injected parameters are in the vector, in their order in the UNet, and their shapes."""
+    start = merged.vector.data_ptr()
+    size = merged.vector.element_size()
+    places = []
+    for parameter in injected_parameters(unet).values():
+        first = (parameter.data_ptr() - start) // size
+        places.append((slice(first, first + parameter.numel()), parameter.shape))
+    return places

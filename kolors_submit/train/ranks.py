@@ -1,0 +1,153 @@
+"""Several devices train together: one process each, of which this one is the first; Lightning's DDP joins them.
+
+Each takes its share of every batch, and the mean of their gradients is that of the whole batch on one device.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from multiprocessing.connection import wait
+from typing import TYPE_CHECKING, Any
+
+import torch
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.pytorch.strategies import DDPStrategy
+
+from kolors_submit.errors import OutsideError
+from kolors_submit.report import quiet
+from kolors_submit.run import Job
+
+if TYPE_CHECKING:
+    from kolors_submit.data.dataset import Picture
+    from kolors_submit.device import Machine
+    from kolors_submit.engine.plan import TrainPlan
+    from kolors_submit.story import Train
+
+OUT_OF_MEMORY = 17
+"""Exit status of a process whose device's memory was not enough."""
+PATIENCE = timedelta(minutes=5)
+"""How long a process waits for the others before it gives up."""
+
+
+@dataclass(frozen=True)
+class Rank:
+    """One of the processes that train together."""
+
+    number: int = 0
+    count: int = 1
+    port: int = 0
+    """On 127.0.0.1, where they meet."""
+
+    @property
+    def is_first(self) -> bool:
+        """Whether it is this one that saves, logs and shows."""
+        return self.number == 0
+
+
+class Environment(LightningEnvironment):
+    """Where a process finds the others: Lightning starts none, and a batch system's variables change nothing."""
+
+    def __init__(self, rank: Rank) -> None:
+        super().__init__()
+        self.rank = rank
+
+    @property
+    def creates_processes_externally(self) -> bool:
+        """They are there already."""
+        return self.rank.count > 1
+
+    @property
+    def main_address(self) -> str:
+        """All on this machine."""
+        return "127.0.0.1"
+
+    @property
+    def main_port(self) -> int:
+        """Of the first process."""
+        return self.rank.port
+
+    def local_rank(self) -> int:
+        """The number of this process, and of its device."""
+        return self.rank.number
+
+
+def count_ranks(settings: Train, machine: Machine) -> int:
+    """How many devices can share out every batch equally."""
+    if machine.device == "cpu":
+        return 1
+    return next(count for count in range(machine.devices, 0, -1) if settings.batch_size % count == 0)
+
+
+def strategy(rank: Rank, device: str) -> DDPStrategy | str:
+    """Lightning's name for one device, or DDP."""
+    if rank.count == 1:
+        return "auto"
+    return DDPStrategy(process_group_backend="gloo" if device == "cpu" else "nccl", timeout=PATIENCE)
+
+
+@contextlib.contextmanager
+def together(job: Job, plan: TrainPlan, pictures: Sequence[Picture], fingerprint: str, count: int) -> Iterator[Rank]:
+    """Have `count` processes train by a plan within the block; the value is this one's rank.
+
+    Raises torch.OutOfMemoryError where another's memory was not enough, OutsideError where another ended.
+    """
+    if count == 1:
+        yield Rank()
+        return
+    port = _free_port()
+    context = multiprocessing.get_context("spawn")
+    given = (job.story, job.base, job.run, job.device, plan, pictures, fingerprint)
+    others = [
+        context.Process(target=_train_as, args=(Rank(number, count, port), *given), daemon=True)
+        for number in range(1, count)
+    ]
+    for process in others:
+        process.start()
+    try:
+        yield Rank(0, count, port)
+    except RuntimeError as error:  # what a collective operation raises when another process is gone
+        wait([process.sentinel for process in others], timeout=1)
+        ended = {process.exitcode for process in others} - {None, 0}
+        if OUT_OF_MEMORY in ended:
+            raise torch.OutOfMemoryError("on another device") from error
+        if ended:
+            raise OutsideError(f"a training process ended with status {ended.pop()}; run again to go on") from error
+        raise
+    finally:
+        for process in others:
+            process.terminate()
+            process.join()
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+
+
+def _train_as(rank: Rank, *given: Any) -> None:
+    """The whole of another process."""
+    from kolors_submit.train.stage import train_share
+
+    story, base, run, device, plan, pictures, fingerprint = given
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process is asked, and ends the others
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    threading.Thread(target=lambda: (wait([parent.sentinel]), os._exit(1)), daemon=True).start()
+    if device == "cuda":
+        torch.cuda.set_device(rank.number)
+    try:
+        train_share(Job(story, base, run, device, quiet()), plan, pictures, fingerprint, rank)
+    except torch.OutOfMemoryError:
+        os._exit(OUT_OF_MEMORY)
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+        return port

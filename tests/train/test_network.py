@@ -1,0 +1,121 @@
+"""The LoRA merged into the UNet against peft's own layers: one loop, the same curve. On a CPU without a graph."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from kolors_submit.engine import base as bases
+from kolors_submit.engine import lora_files
+from kolors_submit.engine.plan import TrainPlan
+from kolors_submit.errors import OutsideError
+from kolors_submit.run import Run
+from kolors_submit.train import stage, train
+from kolors_submit.train.network import Merged
+from tests.train.conftest import NewJob
+from tests.train.jobs import make_job, results
+
+PLAN = TrainPlan("float32", "none", None, False, False, False, False, memory=0)
+
+
+@pytest.fixture
+def merged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train as on a GPU."""
+    monkeypatch.setattr(stage, "make_network", lambda unet, plan, _, shapes: Merged(unet, plan, shapes))
+
+
+def curve(run: Run) -> list[float]:
+    return [float(row["loss"]) for row in csv.DictReader((run.train / "metrics.csv").open())]
+
+
+@pytest.mark.parametrize(
+    ("plan", "within"),
+    [
+        (PLAN, 1e-4),
+        (replace(PLAN, checkpointing="selective"), 1e-4),
+        (replace(PLAN, checkpointing="selective", eight_bit="int8"), 1e-2),
+    ],
+    ids=["all", "checkpointing", "8 bits"],
+)
+def test_the_same_curve(
+    plan: TrainPlan, within: float, merged: None, unbroken: Run, new_job: NewJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage, "train_plans", lambda *_: (plan,))
+    job = new_job(sample_every=3)
+    train(job)
+    assert curve(job.run) == pytest.approx(curve(unbroken), rel=within)
+    config = bases.config(job.base, "unet")
+    ours, plain = (lora_files.read(run.lora, config).modules for run in (job.run, unbroken))
+    assert ours.keys() == plain.keys()
+    one, two = (torch.cat([module.update().flatten() for module in lora.values()]) for lora in (ours, plain))
+    assert torch.nn.functional.cosine_similarity(one, two, dim=0) > 0.95
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_a_checkpoint_of_one_program_is_read_by_the_other(
+    optimizer: str, unbroken: Run, new_job: NewJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings: dict[str, Any] = {"optimizer": optimizer, "save_every": 3}
+    plain, mixed = new_job("plain", **settings), new_job("mixed", **settings)
+    train(plain)
+    with monkeypatch.context() as patch:
+        patch.setattr(stage, "make_network", lambda unet, plan, _, shapes: Merged(unet, plan, shapes))
+        train(mixed)
+        (folder,) = (mixed.run.train / "checkpoints").iterdir()
+        before = results(mixed.run)
+        (folder / "step-0000006.ckpt").unlink()
+        mixed.run.lora.unlink()
+        train(mixed)  # from its own checkpoint: the same bytes
+        assert results(mixed.run) == before
+        (folder / "step-0000006.ckpt").unlink()
+        mixed.run.lora.unlink()
+    train(mixed)  # from there by the other program
+    assert curve(mixed.run) == pytest.approx(curve(plain.run), rel=1e-4)
+
+
+def test_out_of_memory_steps_down_and_goes_on(unbroken: Run, new_job: NewJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    plans = (PLAN, replace(PLAN, checkpointing="selective"))
+    monkeypatch.setattr(stage, "train_plans", lambda *_: plans)
+    real = stage.LoraTraining.training_step
+
+    def full(self: Any, batch: int, batch_idx: int) -> torch.Tensor:
+        if batch == 4 and not self.network.checkpointing:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return real(self, batch, batch_idx)
+
+    monkeypatch.setattr(stage.LoraTraining, "training_step", full)
+    job = new_job()
+    train(job)
+    assert curve(job.run) == pytest.approx(curve(unbroken), rel=1e-4)
+    monkeypatch.setattr(stage, "train_plans", lambda *_: plans[:1])
+    with pytest.raises(OutsideError, match="nvidia-smi"):
+        train(new_job("other", seed=3))
+
+
+def test_a_budget_stops_at_a_checkpoint(unbroken: Run, new_job: NewJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    import time
+
+    from kolors_submit.meter import BudgetSpent, Meter
+
+    job = new_job(save_every=100)
+    real = stage.LoraTraining.training_step
+    meter = Meter(1.0, 1.0)
+
+    def later(self: Any, batch: int, batch_idx: int) -> torch.Tensor:
+        if batch == 3:  # an hour is over
+            monkeypatch.setattr(time, "monotonic", lambda: meter.started + 3601)
+        return real(self, batch, batch_idx)
+
+    spending = replace(job, report=replace(job.report, meter=meter))
+    with monkeypatch.context() as patch:
+        patch.setattr(stage.LoraTraining, "training_step", later)
+        with pytest.raises(BudgetSpent, match=r"cost 1\.00 of 1\.00.* after step 4 of 6, which is saved"):
+            train(spending)
+    monkeypatch.undo()
+    assert train(job)
+    assert results(job.run) == results(unbroken)
+    assert make_job(job.run.folder, job.base.folder).report.meter is None
