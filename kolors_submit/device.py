@@ -87,11 +87,6 @@ def read_machine(device: str, vram: float | None = None) -> Machine:
     return Machine(device, capability, allowed, len(cuda.gpus), memory, compiler, capped=vram is not None)
 
 
-def has_compiler() -> bool:
-    """Whether there is a C compiler that torch.compile and Triton can call."""
-    return any(map(shutil.which, (os.environ.get("CC", "cc"), "gcc", "clang")))
-
-
 def read_cuda() -> Cuda | None:
     """What the driver says, or None where there is no driver. CUDA_VISIBLE_DEVICES is honoured."""
     with warnings.catch_warnings():
