@@ -78,7 +78,9 @@ def measure(job: Job, opened: Opened, ours: Mapping[int, Path]) -> Claims:
         panels = {number: Scores(claimed.get(number)) for number in theirs}
         return Claims(panels, _number(said.get("mean")), str(wanted.get("name"))[:100], comparable=False)
     comparable = predictor_digest(folder) == wanted.get("digest")
-    if not comparable:
+    if not wanted:
+        job.report.note("the entry claims no scores")
+    elif not comparable:
         job.report.note(f"claimed scores are not compared: the entry was scored by another predictor than {name}")
     size = (job.story.render.width, job.story.render.height)
     sound = [path for path in theirs.values() if is_picture(path, size)]

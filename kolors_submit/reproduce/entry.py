@@ -131,14 +131,17 @@ def _say_claims(opened: Opened, story: Story, findings: Sequence[Finding], repor
 
 
 def _base(opened: Opened, name: str, find_base: FindBase) -> weights.Base:
-    """The base that the entry was made on; raises InputError where it is not here or is another."""
+    """The base that the entry was made on; raises InputError where it is not here or is another.
+
+    An imported entry says only the base's name, for nobody knows which files it was made with.
+    """
     claimed = (opened.train or {}).get("base") or {}
     if name == "auto":
         name = str(opened.base)
         if name not in ("kolors", "picturebook"):
             raise InputError(f"the entry was made on a base of its own, {name[:80]!r}; name its folder with --base")
     base = find_base(name)
-    if base.digest != claimed.get("digest"):
+    if claimed.get("digest") not in (None, base.digest):
         raise InputError(
             f"the entry was made on {str(opened.base)[:80]} ({str(claimed.get('digest'))[:12]}), {base.folder} is "
             f"another base ({base.digest[:12]}); name the same one with --base"
