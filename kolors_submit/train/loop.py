@@ -103,14 +103,15 @@ class Keeper(Callback):
         stopped = self._stopped(trainer, step, looks)
         saves = last or stopped is not None or step % self.settings.save_every == 0
         samples = self.settings.sample_every is not None and step % self.settings.sample_every == 0
-        if saves or samples or looks:
-            self._look(trainer, pl_module)
+        seen = self._look(trainer, pl_module) if saves or samples or looks else 0
         if saves and self.rank.is_first:
             self._save(pl_module)
         if samples and self.sampler is not None:
             self.sampler(pl_module, step)
         if stopped is not None and not last:
             raise stopped
+        if seen:  # last, for where the budget is passed this raises, and the step is saved by then
+            self.advance(seen, f"loss {pl_module.losses[-1]:.4f}")
 
     def _stopped(self, trainer: Trainer, step: int, looks: bool) -> OutsideError | None:
         """Why training ends with this step, if it does; several processes ask the first, when they look."""
@@ -124,8 +125,8 @@ class Keeper(Callback):
             return reason
         return trainer.strategy.broadcast(reason) if looks else None
 
-    def _look(self, trainer: Trainer, module: LoraTraining) -> None:
-        """Check and log the losses of the steps since the last look."""
+    def _look(self, trainer: Trainer, module: LoraTraining) -> int:
+        """Check and log the losses of the steps since the last look; returns how many these are."""
         losses = module.collect_losses()
         now = time.monotonic()
         self.longest, self.looked = max(self.longest, now - self.looked), now
@@ -135,8 +136,8 @@ class Keeper(Callback):
             rate = self.settings.learning_rate * learning_rate_factor(self.settings, step)
             for logger in trainer.loggers:
                 logger.log_metrics({"loss": losses[step], "learning_rate": rate}, step + 1)
-        self.advance(len(losses) - self.logged, f"loss {losses[-1]:.4f}")
-        self.logged = len(losses)
+        seen, self.logged = len(losses) - self.logged, len(losses)
+        return seen
 
     def _save(self, module: LoraTraining) -> None:
         checkpoint = module.checkpoint()

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from kolors_submit.story.document import Document
 from kolors_submit.story.hints import hints
 from kolors_submit.story.load import validate
+from kolors_submit.text import STEERING
 from kolors_submit.write.layout import story_values
 from kolors_submit.write.order import MAX_PANELS, Order
 
@@ -132,7 +133,7 @@ def _about(panel: Picture, characters: list[Character], order: Order) -> list[st
             found.append(f"prompt: repeats a description; write {{{one.name}}} instead")
     if any(mark in panel.prompt for mark in ("|", "//", "/*")):
         found.append("prompt: has |, // or /*, which other programs read as commands; leave it out")
-    if not " ".join(panel.prompt.split()).isprintable():
+    if not STEERING.search(panel.prompt) and not " ".join(panel.prompt.split()).isprintable():
         found.append("prompt: has characters that cannot be seen; leave them out")
     return found
 

@@ -19,11 +19,8 @@ _NO_BRACES = str.maketrans("", "", "{}")
 
 _TRY_OUT = {"epochs": 1, "steps_per_epoch": 300, "batch_size": 4, "schedule": "cosine", "alpha": 16}
 _ATTENTION = ["to_q", "to_k", "to_v", "to_out", "act_fn.proj", "ff", "proj_in", "proj_out"]
-_ALL_LAYERS = {"targets": [*_ATTENTION, "conv_in", "conv1", "conv2", "conv_out"], "learning_rate": 3e-3}
-_BY_STYLE = {
-    "watercolor": {"targets": ["conv1", "conv2"], "learning_rate": 6e-3},
-    "crayon": {"targets": ["conv1", "conv2"], "learning_rate": 4e-3},
-}
+_ALL_LAYERS = {"targets": [*_ATTENTION, "conv_in", "conv1", "conv2", "conv_out"], "learning_rate": 1e-3}
+_BY_STYLE = {"watercolor": {"targets": ["conv1", "conv2"], "learning_rate": 6e-3}}
 """How the picture book learns a style, as the stories in stories/ do; ink, and what none has, with all layers."""
 
 NEGATIVE = {"zh": "模糊，杂乱，畸形，低质量", "en": "blurry, cluttered, deformed, low quality"}

@@ -54,7 +54,7 @@ LOOKS = (
     Look("水墨画风格", "Chinese ink painting style", ("水墨", "国画", "ink"), "ink"),
     Look("蜡笔画风格", "crayon drawing style", ("蜡笔", "crayon"), "crayon"),
     Look("剪纸风格", "paper cut style", ("剪纸", "paper cut", "papercut", "paper-cut"), "papercut"),
-    Look("二次元", "二次元, anime style", ("二次元", "动漫", "anime"), "crayon", ANIME),
+    Look("二次元", "二次元, anime style", ("二次元", "动漫", "anime"), "watercolor", ANIME),
 )
 
 

@@ -182,7 +182,7 @@ def test_one_tensor_that_is_forged_everywhere_is_told_by_the_pictures(made):
         made.reproduce()
     value = read_json(made.out / "reproduction.json")
     assert value["valid"] and value["problems"] == [], "every file agrees with every other"
-    assert set(verdicts(value)) == {"different"}
+    assert value["verdict"] == "different" and "identical" not in verdicts(value)
 
 
 @pytest.mark.parametrize("rebuilt", [True, False])
