@@ -97,7 +97,7 @@ RUN --mount=type=cache,target=/root/.cache/uv \
     HOME=/root /opt/uv/uv sync --locked
 USER 1000:1000
 ENTRYPOINT ["tini", "-s", "--", "pytest", "-p", "no:cacheprovider"]
-CMD ["-m", "not slow and not soak and not gpu"]
+CMD ["-m", "not slow and not gpu"]
 
 # ---------------------------------------------------------------------------------------------------------------------
 FROM app AS image

@@ -145,7 +145,7 @@ docker/image.sh build test "$IMAGE-suite"
 read -ra tests <<<"${TESTS:-}"
 mkdir -p "$work/tmp" && chmod 1777 "$work/tmp"
 run_image "$IMAGE-suite" --user "$STRANGER" --network none --volume "$work/tmp:/tmp" -- \
-  -m 'not slow and not soak and not gpu' "${tests[@]}"
+  -m 'not slow and not gpu' "${tests[@]}"
 
 say 'figures'
 environment_bytes=$(run_image "$IMAGE" --entrypoint du -- -sb /app/.venv | cut -f 1)
