@@ -18,14 +18,17 @@ from kolors_submit.metrics.palette import Array
 
 DECIMALS = 4
 
-NEAREST = 3
-"""A panel is held to its nearest few: a story may well have two kinds of panels, by day and by night."""
+NEAREST = 5
+"""A panel is held to its nearest few: a story may well have panels by day and by night."""
 
-OUTLIER = 1.5
+FEWEST = 4
+"""Among fewer panels nobody can say which is the odd one."""
+
+OUTLIER = 1.6
 """A panel so many times as far from its nearest as the others are from theirs stands out,"""
 
-OUTLIER_DISTANCE = 0.24
-"""if it is also this far from them: differences smaller than that are hardly seen. Both were set on drawn pictures."""
+OUTLIER_DISTANCE = 0.2
+"""if it is also this far from them: less is hardly seen. Both were set on drawn and on generated panels."""
 
 
 def coherence(pictures: Sequence[Path], features: Sequence[Array], threshold: float | None) -> dict[str, Any]:
@@ -67,7 +70,7 @@ def likeness(distances: Array) -> Array:
 def _stands_out(distances: Array) -> tuple[Array, int | None]:
     """How far each panel stands apart, and the number of the one that stands out."""
     count = len(distances)
-    if count <= NEAREST:
+    if count < FEWEST:
         return np.ones(count), None
     near = np.array([np.sort(np.delete(row, index))[:NEAREST].mean() for index, row in enumerate(distances)])
     others = np.array([np.median(np.delete(near, index)) for index in range(count)])

@@ -1,4 +1,4 @@
-"""How a picture is drawn, whatever it shows: contrast at fine scales, in its calmest and in its busiest parts.
+"""How a picture is drawn, whatever it shows: fine contrast in its calmest and busiest parts, and how colourful it is.
 
 Paper grain, brush strokes, washes and hard edges are told by how much lightness and colour change over a few pixels;
 the calmest tenth of a picture shows its ground, the busiest its line. Averages would mostly tell what is shown.
@@ -25,12 +25,15 @@ CELL = 4
 SHARES = (10, 90)
 """The percentiles over the cells."""
 
+COLOUR_SHARES = (25, 50, 75, 90)
+"""The percentiles over the cells of how colourful they are."""
+
 LEAST = 0.1
 """Contrast below this, in CIELAB units, is not told from none."""
 
 
 def texture(picture: Image.Image) -> Array:
-    """The texture of an RGB picture: float32 [18], logarithms of contrast by channel, scale and percentile.
+    """The texture of an RGB picture, float32 [22]: logarithms of contrast by channel, scale and percentile; of chroma.
 
     Differences of Gaussians in CIELAB stand for the filter bank of Portilla and Simoncelli 2000, A Parametric Texture
     Model Based on Joint Statistics of Complex Wavelet Coefficients.
@@ -44,6 +47,8 @@ def texture(picture: Image.Image) -> Array:
         blurs = [channel, *(_blurred(channel, sigma) for sigma in SCALES)]
         for finer, coarser in pairwise(blurs):
             found.append(np.percentile(np.log(_cells(np.abs(finer - coarser)) + LEAST), SHARES))
+    chroma = np.hypot(_cells(channels[..., 1]), _cells(channels[..., 2]))
+    found.append(np.percentile(np.log(chroma + 1), COLOUR_SHARES))
     return np.concatenate(found).astype(np.float32)
 
 
