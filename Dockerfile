@@ -12,17 +12,8 @@ FROM ${BASE_IMAGE} AS system
 # hadolint ignore=DL3008
 RUN apt-get update \
     && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends \
-        ca-certificates fonts-wqy-microhei gcc libc6-dev python3 python3-dev tini \
+        ca-certificates fonts-wqy-microhei gcc libc6-dev python3 python3-dev python3-venv tini \
     && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/apt /var/log/dpkg.log
-
-# ---------------------------------------------------------------------------------------------------------------------
-FROM system AS tools
-ARG UV_VERSION
-# hadolint ignore=DL3008
-RUN apt-get update \
-    && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends python3-pip \
-    && rm -rf /var/lib/apt/lists/* \
-    && python3 -m pip install --no-cache-dir --target /opt/uv "uv==${UV_VERSION}"
 
 # ---------------------------------------------------------------------------------------------------------------------
 FROM system AS app
@@ -31,17 +22,19 @@ ENV PATH=/app/.venv/bin:$PATH \
     LANG=C.UTF-8 \
     UV_PYTHON=/usr/bin/python3 \
     UV_PYTHON_DOWNLOADS=never \
-    UV_COMPILE_BYTECODE=0 \
     UV_LINK_MODE=copy
 
 # The packages, before the source, so that a change in the source installs none of them again. One process compiles the
-# bytecode, with hashes instead of timestamps: so it is the same in every build, which several processes do not give.
+# bytecode, with hashes instead of timestamps: so it is the same in every build, which uv's own compiling is not.
+# What fetches uv is gone with its layer (older buildahs cannot mount it from a stage that is cached).
 COPY pyproject.toml uv.lock ./
 COPY docker/listing.sh docker/
 ARG UV_VERSION
 RUN --mount=type=cache,target=/root/.cache/uv \
-    --mount=type=bind,from=tools,source=/opt/uv/bin,target=/opt/uv \
-    /opt/uv/uv sync --locked --no-dev --no-install-project \
+    python3 -m venv /tmp/tools \
+    && /tmp/tools/bin/pip install --quiet --no-cache-dir "uv==${UV_VERSION}" \
+    && /tmp/tools/bin/uv sync --locked --no-dev --no-install-project --no-compile-bytecode \
+    && rm -r /tmp/tools \
     && PYTHONHASHSEED=0 python3 -S -m compileall -q --invalidation-mode unchecked-hash .venv/lib \
     && mkdir image \
     && docker/listing.sh .venv/lib/python3.*/site-packages > image/packages.sha256
@@ -50,14 +43,13 @@ COPY README.md LICENSE ./
 COPY stories stories
 COPY docker docker
 COPY kolors_submit kolors_submit
-# The label says which lock this is, so it has to be this one.
+# uv is among the locked packages too. The label says which lock this is, so it has to be this one.
 ARG LOCK_SHA256=unknown
 RUN --mount=type=cache,target=/root/.cache/uv \
-    --mount=type=bind,from=tools,source=/opt/uv/bin,target=/opt/uv \
-    /opt/uv/uv sync --locked --no-dev \
+    uv sync --locked --no-dev --no-compile-bytecode \
     && PYTHONHASHSEED=0 python3 -S -m compileall -q --invalidation-mode checked-hash kolors_submit \
     && docker/listing.sh kolors_submit uv.lock > image/source.sha256 \
-    && /opt/uv/uv export --quiet --frozen --no-dev --no-emit-project --format cyclonedx1.5 > /tmp/lock.cdx.json \
+    && uv export --quiet --frozen --no-dev --no-emit-project --format cyclonedx1.5 > /tmp/lock.cdx.json \
     && python3 docker/sbom.py /tmp/lock.cdx.json image \
     && rm /tmp/lock.cdx.json \
     && if [ "${LOCK_SHA256}" != unknown ]; then [ "$(sha256sum < uv.lock)" = "${LOCK_SHA256}  -" ]; fi \
@@ -92,9 +84,7 @@ CMD ["--help"]
 FROM app AS test
 USER 0:0
 COPY . .
-RUN --mount=type=cache,target=/root/.cache/uv \
-    --mount=type=bind,from=tools,source=/opt/uv/bin,target=/opt/uv \
-    HOME=/root /opt/uv/uv sync --locked
+RUN --mount=type=cache,target=/root/.cache/uv HOME=/root uv sync --locked --no-compile-bytecode
 USER 1000:1000
 ENTRYPOINT ["tini", "-s", "--", "pytest", "-p", "no:cacheprovider"]
 CMD ["-m", "not slow and not gpu"]

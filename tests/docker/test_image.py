@@ -33,6 +33,7 @@ def text_of(name):
 def test_the_image_installs_the_uv_that_the_makefile_does():
     (made,) = re.findall(r"^UV_VERSION := (\S+)$", text_of("Makefile"), re.MULTILINE)
     assert re.findall(r"^ARG UV_VERSION=(\S+)$", text_of("Dockerfile"), re.MULTILINE) == [made]
+    assert f'name = "uv"\nversion = "{made}"' in text_of("uv.lock"), "the Dockerfile goes on with the locked one"
 
 
 def test_the_base_has_the_cuda_of_the_locked_torch():
