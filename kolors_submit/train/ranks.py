@@ -114,7 +114,10 @@ def together(job: Job, plan: TrainPlan, pictures: Sequence[Picture], fingerprint
     try:
         yield Rank(0, count, port)
     except RuntimeError as error:  # what a collective operation raises when another process is gone
-        wait([process.sentinel for process in others], timeout=1)
+        gone = wait([process.sentinel for process in others], timeout=1)
+        for process in others:
+            if process.sentinel in gone:
+                process.join()  # its pipe closes a moment before its status can be read
         ended = {process.exitcode for process in others} - {None, 0}
         if OUT_OF_MEMORY in ended:
             raise torch.OutOfMemoryError("on another device") from error
