@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import random
 import signal
+import time
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
@@ -66,12 +67,19 @@ def test_killed_inside_saves(unbroken: Run, tiny_base: Path, tmp_path: Path) -> 
 @pytest.mark.slow
 def test_killed_at_random_moments(unbroken: Run, tiny_base: Path, tmp_path: Path) -> None:
     chance = random.Random(5)
+    warm = SERVER.Process(target=os.getpid)  # the server imports first, which is not part of a run's length
+    warm.start()
+    warm.join()
+    begun = time.monotonic()
+    process = start(tmp_path / "timed", tiny_base)
+    process.join()
+    length = time.monotonic() - begun  # in seconds, on this machine
     folder = tmp_path / "run"
     make_job(folder, tiny_base)
     kills = 0
     for _ in range(60):
         process = start(folder, tiny_base)
-        process.join(chance.uniform(0.2, 1.5))
+        process.join(chance.uniform(0.1, 0.3) * length)  # so no run ends before it was killed three times
         if process.exitcode is None:
             process.kill()
             process.join()
