@@ -2,7 +2,7 @@
 
 Each stage runs as its own verb in a process of its own, in a new run folder, as a user would call them one by one; then
 the whole submission again, which finds nothing to do, and once more after one panel's prompt was changed. Memory is the
-greatest sum of the process and its children (proportional set size, every 0.1 s). All of it is written to
+greatest sum of the process and its children (proportional set size, every second). All of it is written to
 bench/results/stages.json.
 """
 
@@ -21,7 +21,7 @@ import yaml
 
 HERE = Path(__file__).parent
 STAGES = ("data", "train", "render", "score", "bundle")
-EVERY = 0.1
+EVERY = 1.0
 
 
 def main() -> None:

@@ -258,7 +258,7 @@ def test_a_size_that_the_base_cannot_make(job: Job) -> None:
 def test_fast_says_what_it_did_instead(job: Job) -> None:
     render(job)
     exact, plan = digests(job), json.loads((job.run.render / "render.json").read_text())["plan"]
-    assert plan == "float32, 2 images a forward"
+    assert plan == "float32, 1 image a forward"
     fast = replace(job, story=edited(edited(job.story, "render.quality", "fast"), "render.steps", 30))
     assert render(fast)
     made = json.loads((job.run.render / "render.json").read_text())

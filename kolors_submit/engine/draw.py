@@ -6,16 +6,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 
 from kolors_submit.engine import base as bases
 from kolors_submit.engine.lora import Lora, merge
-from kolors_submit.engine.memory import compute_all
+from kolors_submit.engine.memory import compute_all, core_pool
 from kolors_submit.engine.sampler import Task, UNet, check_size, decode, sample
 
 if TYPE_CHECKING:
@@ -65,7 +66,9 @@ def draw(
         """The thread's device's own networks; the cores of a CPU share theirs."""
         index = 0 if compute.device_kind == "cpu" else torch.cuda.current_device()
         if index not in loaded:
-            loaded[index] = load()
+            models = load()
+            apart = compute.batch == 1
+            loaded[index] = Models(_apart(models.unet, forwards), models.decoder) if apart else models
         return loaded[index]
 
     def work(batch: range, go_on: Callable[[], None]) -> None:
@@ -84,8 +87,8 @@ def draw(
         for one in handed:
             one.result()
 
-    here()  # before the cores ask for them all at once
-    with ThreadPoolExecutor(WRITERS) as writers:
+    with ThreadPoolExecutor(WRITERS) as writers, core_pool() as forwards:
+        here()  # before the cores ask for them all at once
         compute_all(compute.device_kind, work, batches, devices)
 
 
@@ -104,6 +107,27 @@ def load_models(base: Base, lora: Lora | None, settings: Render, plan: RenderPla
     from kolors_submit.engine.accelerate import Accelerated, accelerate_decoder
 
     return Models(Accelerated(unet, plan), accelerate_decoder(decoder, plan))
+
+
+def _apart(unet: UNet, forwards: Executor) -> UNet:
+    """The network with a forward for each image, which go to whichever cores are free.
+
+    So a lone panel keeps two cores busy, and still has the bytes that it has among others.
+    """
+
+    @torch.inference_mode()
+    def one(
+        t: torch.Tensor, latents: torch.Tensor, text: torch.Tensor, sizes: torch.Tensor, pooled: torch.Tensor
+    ) -> torch.Tensor:
+        return unet(latents, t, text, sizes, pooled)
+
+    def each(
+        latents: torch.Tensor, t: torch.Tensor, text: torch.Tensor, sizes: torch.Tensor, pooled: torch.Tensor
+    ) -> torch.Tensor:
+        images = (part.split(1) for part in (latents, text, sizes, pooled))
+        return torch.cat(list(forwards.map(partial(one, t), *images)))
+
+    return each
 
 
 @contextmanager

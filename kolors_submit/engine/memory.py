@@ -44,7 +44,8 @@ WORKSPACE = 1_500_000_000
 class Compute:
     """All that a picture's bytes depend on beside its inputs and the kind of machine.
 
-    `batch` is the number of images in one forward of the UNet, guidance halves included; fewer are padded to it.
+    `batch` is the number of images in one forward of the UNet, guidance halves included; fewer are padded to it. With 1
+    the two halves of a panel are forwards of their own.
     """
 
     device_kind: str
@@ -59,7 +60,7 @@ class Compute:
     @property
     def panels(self) -> int:
         """Panels computed at once."""
-        return self.batch // 2
+        return max(1, self.batch // 2)
 
     @property
     def torch_dtype(self) -> torch.dtype:
@@ -81,7 +82,7 @@ class Compute:
 def compute_for(device: str) -> Compute:
     """The arithmetic on a device, `cpu` or `cuda`, of one panel at a time, compiled nowhere."""
     if device == "cpu":
-        return Compute("cpu", "float32", batch=2, threads=THREADS)
+        return Compute("cpu", "float32", batch=1, threads=THREADS)
     return Compute("cuda", "float16", batch=2, threads=None, attention="cudnn")
 
 
@@ -120,13 +121,9 @@ def compute_all(
             raise CancelledError
 
     def begin() -> None:
-        # Each thread has its own number of OpenMP threads and its own current device.
-        torch.set_num_threads(THREADS)
-        if device != "cpu":
-            torch.cuda.set_device(next(free))
+        torch.cuda.set_device(next(free))  # each thread has its own current device
 
-    cores = min(len(os.sched_getaffinity(0)), MAX_WORKERS)
-    pool = ThreadPoolExecutor(cores if device == "cpu" else devices, initializer=begin)
+    pool = core_pool() if device == "cpu" else ThreadPoolExecutor(devices, initializer=begin)
     with arithmetic(device):
         try:
             futures = [pool.submit(work, item, go_on) for item in items]
@@ -135,6 +132,14 @@ def compute_all(
         finally:
             stop.set()
             pool.shutdown(cancel_futures=True)
+
+
+def core_pool() -> ThreadPoolExecutor:
+    """A thread for each core of the CPU, each of which computes with `THREADS` threads of its own."""
+    import torch
+
+    cores = min(len(os.sched_getaffinity(0)), MAX_WORKERS)
+    return ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(THREADS,))
 
 
 def stepping_down(plans: Sequence[Tried], attempt: Callable[[Tried], Result], note: Callable[[str], None]) -> Result:

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeVar
 
 from kolors_submit.device import Machine
-from kolors_submit.engine.memory import THREADS, WORKSPACE, Compute
+from kolors_submit.engine.memory import WORKSPACE, Compute, compute_for
 from kolors_submit.errors import InputError
 from kolors_submit.story import Render, Train
 
@@ -107,7 +107,7 @@ class RenderPlan:
     def __str__(self) -> str:
         """The plan in a line."""
         compute = self.compute
-        images = f"{compute.batch} images a forward"
+        images = "1 image a forward" if compute.batch == 1 else f"{compute.batch} images a forward"
         offload = "UNet moved out for the VAE" if self.offload else None
         held = _held(compute.eight_bit)
         return _line(compute.dtype, held, images, *_switches(self), offload, _expected(self.memory))
@@ -184,7 +184,7 @@ def render_plans(machine: Machine, settings: Render, panels: int, sizes: Sizes) 
     Several devices share a story's panels out in equal batches; a batch's shape, not its device, decides its bytes.
     """
     if machine.device == "cpu":
-        return (RenderPlan(Compute("cpu", "float32", batch=2, threads=THREADS), False, False, False, memory=0),)
+        return (RenderPlan(compute_for("cpu"), False, False, False, memory=0),)
     share = -(-panels // machine.devices)
     largest = min(MAX_BATCH, 2 * _power_of_two(share))
     batches = [largest >> shift for shift in range(largest.bit_length() - 1)]

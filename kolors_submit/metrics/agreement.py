@@ -9,6 +9,7 @@ from typing import Any
 from PIL import Image
 
 from kolors_submit.errors import InputError
+from kolors_submit.metrics.spread import devices_of, spread
 
 
 def agreement(folder: Path, pictures: Sequence[Path], prompts: Sequence[str], device: str = "cpu") -> Iterator[float]:
@@ -19,18 +20,25 @@ def agreement(folder: Path, pictures: Sequence[Path], prompts: Sequence[str], de
     """
     import torch
 
-    model, processor = _load(folder, device)
-    limit = model.config.text_config.max_position_embeddings
-    for path, prompt in zip(pictures, prompts, strict=True):
+    from kolors_submit.engine.kept import twin
+
+    read, processor = _load(folder)
+    limit = read.config.text_config.max_position_embeddings
+    models = {where: twin(read).to(where) for where in devices_of(device)}
+
+    def measure(where: str, pair: tuple[Path, str]) -> float:
+        path, prompt = pair
         with Image.open(path) as file, torch.no_grad():
             picture = file.convert("RGB")
             inputs = processor(text=prompt, images=picture, truncation=True, max_length=limit, return_tensors="pt")
-            embeddings = model(**inputs.to(device))
-            yield float((embeddings.image_embeds * embeddings.text_embeds).sum())
+            embeddings = models[where](**inputs.to(where))
+            return float((embeddings.image_embeds * embeddings.text_embeds).sum())
+
+    yield from spread(measure, list(models), list(zip(pictures, prompts, strict=True)))
 
 
-def _load(folder: Path, device: str) -> tuple[Any, Any]:
-    """The model and its processor; a missing weight is an error, not a random number."""
+def _load(folder: Path) -> tuple[Any, Any]:
+    """The model on the CPU and its processor; a missing weight is an error, not a random number."""
     import torch
     from transformers import AutoModel, AutoProcessor
 
@@ -46,4 +54,4 @@ def _load(folder: Path, device: str) -> tuple[Any, Any]:
     lacking = [*loading["missing_keys"], *loading["mismatched_keys"]]
     if lacking or not hasattr(model, "get_text_features"):
         raise InputError(f"{folder} is no whole CLIP model: {len(lacking)} weights missing, or it reads no text")
-    return model.eval().to(device), processor
+    return model.eval(), processor

@@ -10,6 +10,7 @@ from PIL import Image
 
 from kolors_submit.errors import InputError
 from kolors_submit.files import digest
+from kolors_submit.metrics.spread import devices_of, spread
 from kolors_submit.weights import choose_files
 from kolors_submit.weights.digests import digests_of
 
@@ -34,11 +35,14 @@ def score_pictures(folder: Path, pictures: Sequence[Path], device: str = "cpu") 
     from kolors_submit.engine.kept import shelved, twin
 
     read, processor = shelved(("predictor", folder), lambda: _load(folder))
-    model = twin(read).to(device)
-    for path in pictures:
+    models = {where: twin(read).to(where) for where in devices_of(device)}
+
+    def measure(where: str, path: Path) -> float:
         with Image.open(path) as picture, torch.no_grad():
-            inputs = processor(images=picture.convert("RGB"), return_tensors="pt").to(device)
-            yield float(model(**inputs).logits.squeeze())
+            inputs = processor(images=picture.convert("RGB"), return_tensors="pt").to(where)
+            return float(models[where](**inputs).logits.squeeze())
+
+    yield from spread(measure, list(models), pictures)
 
 
 def _load(folder: Path) -> tuple[AestheticsPredictorV2Linear, Any]:

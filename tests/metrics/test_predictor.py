@@ -42,6 +42,20 @@ def test_scores_are_the_official_procedures(tiny_base: Path, tmp_path: Path) -> 
     assert list(score_pictures(folder, paths)) == pytest.approx(expected, abs=1e-5)
 
 
+def test_several_devices_share_the_pictures(tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, paths = tiny_base / "predictor", pictures(tmp_path)
+    alone = list(score_pictures(folder, paths))
+    used = []
+
+    def two(device: str) -> list[str]:
+        used.append(device)
+        return ["cpu", "cpu:0"]
+
+    monkeypatch.setattr("kolors_submit.metrics.predictor.devices_of", two)
+    assert list(score_pictures(folder, paths, "cuda")) == alone
+    assert used == ["cuda"]
+
+
 def test_digest_changes_with_a_weight(tiny_base: Path, tmp_path: Path) -> None:
     import shutil
 

@@ -1,0 +1,27 @@
+"""Pictures measured on all GPUs of a machine at once; which one measures a picture does not change its value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import cycle
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Value = TypeVar("Value")
+
+
+def devices_of(device: str) -> list[str]:
+    """torch's names of the devices that `cpu` or `cuda` stands for."""
+    import torch
+
+    return [f"cuda:{index}" for index in range(torch.cuda.device_count())] if device == "cuda" else [device]
+
+
+def spread(measure: Callable[[str, Item], Value], devices: Sequence[str], items: Sequence[Item]) -> Iterator[Value]:
+    """`measure(device, item)` of every item in their order, each as soon as it is there; the devices take turns."""
+    if len(devices) == 1:
+        yield from (measure(devices[0], item) for item in items)
+        return
+    with ThreadPoolExecutor(len(devices)) as pool:
+        yield from pool.map(measure, cycle(devices), items)
