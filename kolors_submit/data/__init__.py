@@ -1,6 +1,7 @@
 """The training pictures: from a folder, a hub or the picture book to a prepared dataset.
 
-sources    where pictures and their captions come from
+sources    where pictures and their captions come from: drawn, or read by `folder` and `hub`
+sample     one picture of a source, not yet read
 captions   a picture's caption: its own, or the story's template
 captioning captions that a model writes, in files that a person corrects; `tagger`, `vision` and `blip` write them
 pictures   bytes of any format to RGB, strictly checked

@@ -17,7 +17,7 @@ from kolors_submit.data.account import CAPTIONER, Fate
 from kolors_submit.data.captions import BadCaption, caption
 from kolors_submit.data.filtering import Candidate
 from kolors_submit.data.folder import read_sidecar
-from kolors_submit.data.sources import Sample
+from kolors_submit.data.sample import Sample
 from kolors_submit.errors import OutsideError
 from kolors_submit.files import file_digest, write_new
 from kolors_submit.run import Job, Run

@@ -30,6 +30,7 @@ from kolors_submit.data.filtering import Candidate, run_filters
 from kolors_submit.data.inputs import find_filter_predictor, stage_inputs, with_written
 from kolors_submit.data.pictures import BadPicture, decode, is_plain
 from kolors_submit.data.recipe import operators, recipe_yaml
+from kolors_submit.data.sample import Sample, shown
 from kolors_submit.errors import InputError
 from kolors_submit.files import atomic_path, file_digest, keep_only, write_json, write_text
 from kolors_submit.run import Job
@@ -138,7 +139,7 @@ def _prepare(job: Job, work: Path, predictor: Path | None) -> tuple[list[Path], 
     ]
     if not kept:
         keep_only(job.run.data, [*outputs, *sidecars(job.run)])
-        what = f"dataset.source {sources.shown(settings.source)}"
+        what = f"dataset.source {shown(settings.source)}"
         raise InputError(
             f"no picture of {what} is left; loosen dataset.filters or mend the pictures:\n{account.summary(made)}"
         )
@@ -151,9 +152,7 @@ def _prepare(job: Job, work: Path, predictor: Path | None) -> tuple[list[Path], 
     return outputs, written
 
 
-def _read_all(
-    job: Job, found: Sequence[sources.Sample], fates: Mapping[int, account.Fate], work: Path
-) -> Iterator[_Original]:
+def _read_all(job: Job, found: Sequence[Sample], fates: Mapping[int, account.Fate], work: Path) -> Iterator[_Original]:
     """Every picture that can be read, in the working folder; the others' fates say why not."""
 
     def read(number: int) -> _Original | None:
@@ -172,7 +171,7 @@ def _read_all(
                 yield original
 
 
-def _read(number: int, sample: sources.Sample, job: Job, folder: Path) -> _Original:
+def _read(number: int, sample: Sample, job: Job, folder: Path) -> _Original:
     """One picture checked, and written for Data-Juicer to read; raises BadPicture or BadCaption."""
     if sample.problem is not None:
         raise BadPicture(sample.problem)

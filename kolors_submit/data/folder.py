@@ -11,7 +11,7 @@ from typing import Any
 
 from kolors_submit.data.captions import MAX_CHARACTERS
 from kolors_submit.data.pictures import MAX_BYTES, SUFFIXES, BadPicture
-from kolors_submit.data.sources import Sample, shown
+from kolors_submit.data.sample import Sample, shown
 from kolors_submit.errors import InputError
 from kolors_submit.files import file_digest
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from kolors_submit.data.folder import plain_columns
 from kolors_submit.data.pictures import MAX_BYTES, BadPicture
-from kolors_submit.data.sources import Sample, shown
+from kolors_submit.data.sample import Sample, shown
 from kolors_submit.errors import InputError, OutsideError, SubmitError
 from kolors_submit.story import Dataset
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kolors_submit.data import captioning, sources
+from kolors_submit.data.sample import shown
 from kolors_submit.files import file_digest
 from kolors_submit.run import Job
 from kolors_submit.story import Captioner
@@ -48,6 +49,6 @@ def with_written(inputs: dict[str, Any], job: Job, written: Sequence[Path]) -> d
         return inputs
     if kind == "folder":
         folder = Path(place).expanduser()
-        names = {sources.shown(path.relative_to(folder).as_posix()): path for path in written}
+        names = {shown(path.relative_to(folder).as_posix()): path for path in written}
         return inputs | {"source": inputs["source"] | {name: file_digest(path) for name, path in names.items()}}
     return inputs | {"captions": inputs["captions"] | {path.name: file_digest(path) for path in written}}

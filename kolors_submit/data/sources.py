@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import functools
 import io
-import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from kolors_submit.data.folder import digests, read_folder
+from kolors_submit.data.sample import Sample, shown
 from kolors_submit.errors import InputError
 from kolors_submit.story import Dataset
 
@@ -21,20 +19,6 @@ if TYPE_CHECKING:
     from PIL import Image
 
 Language = Literal["zh", "en"]
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One picture of a source, not yet read. `problem` says why it cannot be used, where that is known already.
-
-    `sidecar` is the caption file of a picture in a folder, whether it is there or not.
-    """
-
-    name: str
-    columns: Mapping[str, str] = field(default_factory=dict)
-    read: Callable[[], bytes] = bytes
-    problem: str | None = None
-    sidecar: Path | None = None
 
 
 def samples(settings: Dataset, language: Language) -> list[Sample]:
@@ -46,8 +30,6 @@ def samples(settings: Dataset, language: Language) -> list[Sample]:
     """
     kind, place = split_source(settings.source)
     if kind == "folder":
-        from kolors_submit.data.folder import read_folder
-
         found = read_folder(place)
     elif kind == "picturebook":
         found = _drawn(place, settings, language)
@@ -81,8 +63,6 @@ def fingerprint(settings: Dataset) -> dict[str, Any]:
     """What of the source the result depends on beyond the settings; reads no picture of a hub and draws none."""
     kind, place = split_source(settings.source)
     if kind == "folder":
-        from kolors_submit.data.folder import digests
-
         return digests(place)
     if kind == "picturebook":
         from kolors_submit.picturebook.samples import FORMAT
@@ -99,11 +79,3 @@ def split_source(source: str) -> tuple[str, str]:
     if kind != "picturebook" and place.count("/") != 1:
         raise InputError(f"dataset.source {shown(source)}: write {kind}:owner/dataset")
     return kind, place
-
-
-def shown(name: str) -> str:
-    """A stranger's name fit for a terminal and for UTF-8: control characters and undecodable bytes as escapes."""
-    text = os.fsencode(name).decode("utf-8", "backslashreplace")
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
-    )

@@ -11,11 +11,11 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from multiprocessing.connection import wait
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
@@ -23,13 +23,12 @@ from lightning.pytorch.strategies import DDPStrategy
 
 from kolors_submit.errors import OutsideError
 from kolors_submit.report import quiet
-from kolors_submit.run import Job
+from kolors_submit.run import Job, Run
 
 if TYPE_CHECKING:
-    from kolors_submit.data.dataset import Picture
     from kolors_submit.device import Machine
-    from kolors_submit.engine.plan import TrainPlan
-    from kolors_submit.story import Train
+    from kolors_submit.story import Story, Train
+    from kolors_submit.weights import Base
 
 OUT_OF_MEMORY = 17
 """Exit status of a process whose device's memory was not enough."""
@@ -50,6 +49,10 @@ class Rank:
     def is_first(self) -> bool:
         """Whether it is this one that saves, logs and shows."""
         return self.number == 0
+
+
+Share = Callable[[Job, Rank], None]
+"""Trains one process's part; it is sent to the process, so it is a module's function or a partial of one."""
 
 
 class Environment(LightningEnvironment):
@@ -94,8 +97,8 @@ def strategy(rank: Rank, device: str) -> DDPStrategy | str:
 
 
 @contextlib.contextmanager
-def together(job: Job, plan: TrainPlan, pictures: Sequence[Picture], fingerprint: str, count: int) -> Iterator[Rank]:
-    """Have `count` processes train by a plan within the block; the value is this one's rank.
+def together(job: Job, share: Share, count: int) -> Iterator[Rank]:
+    """Have `count` processes train within the block, the others by `share`; the value is this one's rank.
 
     Raises torch.OutOfMemoryError where another's memory was not enough, OutsideError where another ended.
     """
@@ -104,9 +107,9 @@ def together(job: Job, plan: TrainPlan, pictures: Sequence[Picture], fingerprint
         return
     port = _free_port()
     context = multiprocessing.get_context("spawn")
-    given = (job.story, job.base, job.run, job.device, plan, pictures, fingerprint)
+    given = (job.story, job.base, job.run, job.device)
     others = [
-        context.Process(target=_train_as, args=(Rank(number, count, port), *given), daemon=True)
+        context.Process(target=_train_as, args=(share, Rank(number, count, port), *given), daemon=True)
         for number in range(1, count)
     ]
     for process in others:
@@ -132,11 +135,8 @@ def together(job: Job, plan: TrainPlan, pictures: Sequence[Picture], fingerprint
             torch.distributed.destroy_process_group()
 
 
-def _train_as(rank: Rank, *given: Any) -> None:
+def _train_as(share: Share, rank: Rank, story: Story, base: Base, run: Run, device: str) -> None:
     """The whole of another process."""
-    from kolors_submit.train.stage import train_share
-
-    story, base, run, device, plan, pictures, fingerprint = given
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process is asked, and ends the others
     parent = multiprocessing.parent_process()
     assert parent is not None
@@ -144,7 +144,7 @@ def _train_as(rank: Rank, *given: Any) -> None:
     if device == "cuda":
         torch.cuda.set_device(rank.number)
     try:
-        train_share(Job(story, base, run, device, quiet()), plan, pictures, fingerprint, rank)
+        share(Job(story, base, run, device, quiet()), rank)
     except torch.OutOfMemoryError:
         os._exit(OUT_OF_MEMORY)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -51,7 +52,8 @@ def run_training(job: Job, pictures: Sequence[Picture], fingerprint: str) -> lis
         job.report.note(f"{count} devices share out every batch")
 
     def attempt(plan: TrainPlan) -> tuple[TrainPlan, loras.Lora, list[float]]:
-        with together(job, plan, pictures, fingerprint, count) as rank:
+        share = partial(train_share, plan=plan, pictures=pictures, fingerprint=fingerprint)
+        with together(job, share, count) as rank:
             return plan, *_train(job, plan, examples, checkpoints, task, rank)
 
     plan, lora, losses = stepping_down(plans, attempt, job.report.note)
@@ -60,7 +62,7 @@ def run_training(job: Job, pictures: Sequence[Picture], fingerprint: str) -> lis
     return outputs
 
 
-def train_share(job: Job, plan: TrainPlan, pictures: Sequence[Picture], fingerprint: str, rank: Rank) -> None:
+def train_share(job: Job, rank: Rank, *, plan: TrainPlan, pictures: Sequence[Picture], fingerprint: str) -> None:
     """What another process than the first does; embeddings, latents and checkpoints are in the run folder."""
     if job.device != "cpu":
         keep_compiled(job.run.compiled)

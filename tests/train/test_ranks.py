@@ -49,13 +49,8 @@ def test_two_processes_train_what_one_does(new_job: NewJob, monkeypatch: pytest.
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("status", "error"), [(ranks.OUT_OF_MEMORY, torch.OutOfMemoryError), (3, OutsideError)])
-def test_the_end_of_another_process_is_told(
-    status: int, error: type[Exception], new_job: NewJob, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    job = new_job()
-    plan = stage.train_plans(Machine(), job.story.train, stage.Sizes(1, 1, 1))[0]
-    monkeypatch.setattr(ranks, "_train_as", _Exit(status))
-    with pytest.raises(error), ranks.together(job, plan, [], "0" * 64, 2):
+def test_the_end_of_another_process_is_told(status: int, error: type[Exception], new_job: NewJob) -> None:
+    with pytest.raises(error), ranks.together(new_job(), _Exit(status), 2):
         raise_when_it_is_gone()
 
 
