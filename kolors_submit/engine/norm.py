@@ -32,9 +32,14 @@ def norm_silu(
     """
     if pictures.is_cuda and has_compiler():
         return _NormSilu.apply(pictures, norm.weight, norm.bias, shift, norm.num_groups, norm.eps, silu)
-    if shift is not None:
-        pictures = pictures + shift[:, :, None, None]
-    normed = norm(pictures)
+    return plain_norm_silu(pictures, norm, shift, silu=silu)
+
+
+def plain_norm_silu(
+    pictures: torch.Tensor, norm: torch.nn.GroupNorm, shift: torch.Tensor | None = None, *, silu: bool = True
+) -> torch.Tensor:
+    """`norm_silu` in torch's own kernels."""
+    normed = norm(pictures if shift is None else pictures + shift[:, :, None, None])
     return torch.nn.functional.silu(normed) if silu else normed
 
 

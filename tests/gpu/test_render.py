@@ -101,6 +101,16 @@ def test_a_panel_has_the_same_bytes_alone_and_again(base: Base, tasks: list[Task
     assert np.array_equal(alone[0], together[2])
 
 
+def test_fast_in_several_batches_reads_each_ones_own_text(base: Base, tasks: list[Task]) -> None:
+    """Guidance ends on the way, so that a graph of fewer images comes between two batches of the larger one."""
+    settings = Render(width=256, height=256, quality="fast")
+    plan = replace(PLAIN, compute=replace(PLAIN.compute, batch=2))
+    eager, graphed = (
+        by_plan(base, tasks, replace(plan, cuda_graph=graph), settings=settings) for graph in (False, True)
+    )
+    assert distance(graphed, eager) <= 0.1
+
+
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two devices")
 @pytest.mark.parametrize("name", ["graph", "compiled graph"])
 def test_a_panel_has_the_same_bytes_on_any_device(base: Base, tasks: list[Task], name: str) -> None:
