@@ -53,6 +53,8 @@ class Plain:
         self.unet = self.predict = unet
         self.dtype: torch.dtype = getattr(torch, plan.dtype)
         self.checkpointing = plan.checkpointing != "none"
+        # DiffSynth recomputes blocks in training mode only, which nothing else in this UNet knows.
+        unet.train(self.checkpointing)
 
     def trained(self) -> list[torch.nn.Parameter]:
         """What the optimizer changes."""

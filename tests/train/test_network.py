@@ -55,6 +55,32 @@ def test_the_same_curve(
     assert torch.nn.functional.cosine_similarity(one, two, dim=0) > 0.95
 
 
+def test_checkpointing_keeps_fewer_activations_and_changes_nothing(
+    new_job: NewJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = stage.LoraTraining.training_step
+    kept: dict[bool, int] = {}
+    runs: dict[bool, Run] = {}
+    for wish in (False, True):
+        found: list[int] = []
+
+        def count(value: torch.Tensor, found: list[int] = found) -> torch.Tensor:
+            found.append(value.numel())
+            return value
+
+        def counted(self: Any, batch: int, batch_idx: int, count: Any = count) -> torch.Tensor:
+            with torch.autograd.graph.saved_tensors_hooks(count, lambda value: value):
+                return real(self, batch, batch_idx)
+
+        monkeypatch.setattr(stage.LoraTraining, "training_step", counted)
+        job = new_job(str(wish), gradient_checkpointing=wish)
+        train(job)
+        kept[wish], runs[wish] = sum(found), job.run
+    assert kept[True] < kept[False] / 2
+    assert curve(runs[True]) == curve(runs[False])
+    assert (runs[True].train / "lora.ckpt").read_bytes() == (runs[False].train / "lora.ckpt").read_bytes()
+
+
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
 def test_a_checkpoint_of_one_program_is_read_by_the_other(
     optimizer: str, unbroken: Run, new_job: NewJob, monkeypatch: pytest.MonkeyPatch
