@@ -20,7 +20,7 @@ NAME, FORMAT = "before", 1
 def render_before(job: Job) -> bool:
     """Render the panels of `numbers` without the LoRA where they are not as the story says; True if any was.
 
-    A picture that shows nothing is said and left out: the entry does not depend on it.
+    A picture that shows nothing is said, left out, and not tried again: the entry does not depend on it.
     """
     bare, plan = _without_lora(job), plan_of(job)
     panels = [_panel_job(bare, number, plan.compute) for number in numbers(len(job.story.panels))]
@@ -28,14 +28,14 @@ def render_before(job: Job) -> bool:
     if pending:
         job.report.stage(NAME, f"panels {', '.join(str(panel.number) for panel in pending)} without the LoRA")
         # At strength zero the LoRA adds zeros: these are the base's own weights.
-        render_panels(bare, pending, plan, job.run.lora, partial(_say, job))
+        render_panels(bare, pending, plan, job.run.lora, partial(_leave_out, job))
     keep_only(job.run.folder / NAME, [panel.path for panel in panels])
     return bool(pending)
 
 
 def numbers(panels: int) -> list[int]:
     """The panels that are drawn without the LoRA too, counted from 1: the first, and one in the middle."""
-    return [1, panels // 2 + 1]
+    return sorted({1, panels // 2 + 1})
 
 
 def _without_lora(job: Job) -> Job:
@@ -53,5 +53,8 @@ def _panel_job(job: Job, number: int, compute: Compute) -> PanelJob:
     return PanelJob(number, panel.scene, prompt, panel.seed, job.run.before(number), record, inputs)
 
 
-def _say(job: Job, panel: PanelJob, fault: str) -> None:
+def _leave_out(job: Job, panel: PanelJob, fault: str) -> None:
+    """Say so, and record that there is no picture: one of an earlier prompt would be taken for this one's."""
     job.report.note(f"panel {panel.number} without the LoRA {fault}; the page leaves it out")
+    panel.path.unlink(missing_ok=True)
+    panel.record.finish(panel.inputs, [])

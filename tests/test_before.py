@@ -1,0 +1,44 @@
+"""The pictures without the LoRA: two of them, none where they show nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kolors_submit import render
+from kolors_submit.before import numbers, render_before
+from kolors_submit.report import quiet
+from kolors_submit.run import Job, Run
+from kolors_submit.weights import open_base
+from tests.test_render import edited, story, write_lora
+
+
+@pytest.fixture
+def job(tiny_base: Path, tmp_path: Path) -> Job:
+    run = Run(tmp_path / "run")
+    write_lora(run)
+    return Job(story(), open_base(tiny_base), run, "cpu", quiet())
+
+
+def test_the_first_panel_and_one_in_the_middle() -> None:
+    assert numbers(8) == [1, 5]
+    assert numbers(9) == [1, 5]
+    assert numbers(1) == [1]
+
+
+def test_another_lora_changes_nothing(job: Job) -> None:
+    assert render_before(job)
+    pictures = {number: job.run.before(number).read_bytes() for number in (1, 5)}
+    write_lora(job.run, seed=1)
+    assert not render_before(job)
+    assert {number: job.run.before(number).read_bytes() for number in (1, 5)} == pictures
+
+
+def test_a_picture_that_shows_nothing_is_left_out_once(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    render_before(job)
+    other = Job(edited(job.story, "panels.4.prompt", "一只猫"), job.base, job.run, job.device, job.report)
+    monkeypatch.setattr(render, "fault_of", lambda picture: "is black")
+    assert render_before(other)
+    assert job.run.before(1).exists() and not job.run.before(5).exists()
+    assert not render_before(other)
