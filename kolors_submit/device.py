@@ -18,7 +18,6 @@ CUDA_NEEDED = 12000
 
 GIVE_GPU = "start it with a GPU (docker run --gpus all, or a GPU limit in Kubernetes)"
 
-
 SOLD_AS = 15 / 16
 """What a card leaves to programs of the gigabytes that it is sold with: 7.5 of 8."""
 
@@ -116,14 +115,18 @@ def _read_gpu(handle: object) -> Gpu:
 
 
 def _visible(handles: list[object], identifiers: list[str]) -> list[object]:
-    """The cards that CUDA_VISIBLE_DEVICES lets a program see, in its order; as CUDA does, up to the first unknown."""
+    """The cards that CUDA_VISIBLE_DEVICES lets a program see, in its order; as CUDA does, up to the first unknown.
+
+    An entry is a number or the beginning of an identifier (`GPU-8932f937`).
+    """
     wanted = os.environ.get("CUDA_VISIBLE_DEVICES")
     if wanted is None:
         return handles
     chosen = []
     for entry in wanted.split(","):
-        matches = [i for i, name in enumerate(identifiers) if entry.strip() in (str(i), name)]
-        if not matches:
+        name = entry.strip()
+        matches = [i for i, whole in enumerate(identifiers) if name == str(i) or (name and whole.startswith(name))]
+        if len(matches) != 1:
             break
         chosen.append(handles[matches[0]])
     return chosen
@@ -171,7 +174,7 @@ def memory_in_use() -> int:
 
 
 def main_memory() -> int:
-    """This machine's memory in bytes, or the container's limit where that is lower."""
+    """This machine's memory in bytes, or the container's limit (cgroup v2) where that is lower."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     try:
         limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()

@@ -155,13 +155,13 @@ def test_a_base_without_a_predictor_is_scored_by_the_contests(tiny_base, tmp_pat
 
 @pytest.mark.parametrize(
     ("visible", "expected"),
-    [(None, ["0", "1"]), ("", []), ("-1", []), ("1", ["1"]), ("GPU-b,0", ["1", "0"]), ("0,7,1", ["0"])],
+    [(None, ["0", "1"]), ("", []), ("-1", []), ("1", ["1"]), ("GPU-b,0", ["1", "0"]), ("0,7,1", ["0"]), ("GPU-", [])],
 )
 def test_cuda_visible_devices_is_honoured(monkeypatch, visible, expected):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert device._visible(["0", "1"], ["GPU-a", "GPU-b"]) == expected
+    assert device._visible(["0", "1"], ["GPU-a0", "GPU-b0"]) == expected
 
 
 def test_cuda_asked_for_and_not_there_is_an_input_error(monkeypatch):
