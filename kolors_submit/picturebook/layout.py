@@ -71,7 +71,7 @@ def arrange(scene: Scene, width: float, light: Light, side: int, rng: Random) ->
     if scene.animal != "none" and not (scene.animal == "horse" and ridden):
         outward = side if thing is None else -side
         away = scene.animal == "horse" and (scene.view != "full" or len(people) > 1)  # it stands behind them
-        pet = animal(scene.animal, facing=outward if away else -outward, rng=rng, prefix="a")
+        pet = animal(scene.animal, facing=outward if away else -outward, rng=rng)
     compose = _full if scene.view == "full" else _near
     return compose(scene, people, pet, thing, width, side)
 

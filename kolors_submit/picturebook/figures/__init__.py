@@ -35,7 +35,7 @@ def person(person: Person, *, view: View = "full", facing: int = 1, rng: random.
     return upright(person, view=view, facing=facing, rng=rng, prefix=prefix, night=night)
 
 
-def animal(kind: Animal, *, facing: int = 1, rng: random.Random, prefix: str = "a", flying: bool = False) -> Figure:
+def animal(kind: Animal, *, facing: int = 1, rng: random.Random, flying: bool = False) -> Figure:
     """A cat (38 units tall), dog (37), bird (27) or horse (94 with its ears); KeyError for "none".
 
     With `flying` a bird is on the wing, for a place in the air; the other animals know nothing of it.

@@ -9,8 +9,6 @@ from kolors_submit.picturebook.figures.palette import SHOE, SOCK, Tone
 from kolors_submit.picturebook.figures.svg import Drawing, Point, Shape, ellipse, limb, path, smooth, solid, stroke
 from kolors_submit.picturebook.scenes import Person
 
-SKIRTED = ("dress", "robe")
-
 
 def lower_body(person: Person, b: Build, stance: str, sway: float, c: Colours) -> Drawing:
     """All below the waist for a `stance` of "stand", "walk" or "sit"."""

@@ -18,7 +18,7 @@ from kolors_submit.picturebook.captions import caption
 from kolors_submit.picturebook.grammar import sample_training
 from kolors_submit.picturebook.pretrain import damage
 from kolors_submit.picturebook.pretrain.dataset import open_set
-from kolors_submit.picturebook.pretrain.loop import Run, Training, compile_for, device, generator, half, pieces
+from kolors_submit.picturebook.pretrain.loop import Run, Training, compile_for, device, generator, half, pieces, write
 from kolors_submit.picturebook.pretrain.sampling import Base, decode, latents_for, noise
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def _generated(run: Run, base: Base, count: int) -> tuple[torch.Tensor, torch.Te
             broken = _pictures(base, start * share + _encoded(base, full) * (1 - share))
             images.append(broken)
             worth.append(torch.full((len(broken),), 0.5 + 3 * (1 - share), device=base.device))
-        torch.save((torch.cat(images).cpu(), torch.cat(worth).cpu()), cache)
+        write(cache, (torch.cat(images).cpu(), torch.cat(worth).cpu()))
         print(f"predictor: {sum(map(len, images))} pictures made by the base", flush=True)
     made, value = torch.load(cache, weights_only=True)
     return made.to(base.device), value.to(base.device)

@@ -19,15 +19,15 @@ def sky(stage: Stage) -> None:
         _stars(stage)
     if not dull:
         y = {"morning": 84, "noon": 34, "sunset": stage.horizon - 30, "night": 44}[light.time]
-        _orb(sheet, light, x, y + stage.rng.uniform(-6, 6), 1.0, stage.rng)
+        _orb(sheet, light, x, y + stage.rng.uniform(-6, 6))
     for home in (0.1, 0.34, 0.56, 0.76, 0.98) if dull else (0.08, 0.36, part + 0.28):  # beside the sun, not on it
         cx, cy = stage.across(home + stage.rng.uniform(-0.06, 0.06)), stage.rng.uniform(22, 86)
         cloud(sheet, light, cx, cy, stage.rng.uniform(20, 34), stage.rng)
 
 
-def _orb(sheet: Sheet, light: Light, x: float, y: float, size: float, rng: Random) -> None:
+def _orb(sheet: Sheet, light: Light, x: float, y: float) -> None:
     """Sun or moon in its glow."""
-    radius = {"morning": 15, "noon": 14, "sunset": 24, "night": 15}[light.time] * size
+    radius = {"morning": 15, "noon": 14, "sunset": 24, "night": 15}[light.time]
     reach = {"morning": 4.6, "noon": 3.0, "sunset": 3.6, "night": 2.9}[light.time]
     sheet.glow(x, y, radius * reach, radius * reach, light.glow, 0.55)
     sheet.circle(x, y, radius, light.orb)
