@@ -86,9 +86,8 @@ class Keeper(Callback):
         """Seconds between two looks: by twice that a budget is told before it is passed."""
 
     def on_train_start(self, trainer: Trainer, pl_module: LoraTraining) -> None:  # type: ignore[override]
-        """Take the signals back from Lightning."""
-        if self.rank.is_first:
-            self.stop.install()
+        """Take the signals back from Lightning, whose handler would send to the other processes in between."""
+        self.stop.install()
         self.logged = pl_module.start
 
     def on_train_batch_end(  # type: ignore[override]
@@ -184,7 +183,7 @@ def fit(
         trainer = _trainer(job, plan, keeper, module, rank)
         # A step's number is the whole batch: batch_size=None hands it on as it is.
         trainer.fit(module, DataLoader(batches, batch_size=None))  # type: ignore[arg-type]
-    if "swanlab" in settings.log:
+    if rank.is_first and "swanlab" in settings.log:
         import swanlab
 
         swanlab.finish()  # the logger does so only after an error

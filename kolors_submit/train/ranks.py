@@ -21,7 +21,7 @@ import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.strategies import DDPStrategy
 
-from kolors_submit.errors import OutsideError
+from kolors_submit.errors import OutsideError, SubmitError
 from kolors_submit.report import quiet
 from kolors_submit.run import Job, Run
 
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 OUT_OF_MEMORY = 17
 """Exit status of a process whose device's memory was not enough."""
+TOLD_BY_THE_FIRST = 18
+"""Exit status of a process that ended with an error of ours, which the first process has as well."""
 PATIENCE = timedelta(minutes=5)
 """How long a process waits for the others before it gives up."""
 
@@ -129,7 +131,7 @@ def together(job: Job, share: Share, count: int) -> Iterator[Rank]:
         raise
     finally:
         for process in others:
-            process.terminate()
+            process.kill()  # they hold nothing that is to be saved, and take no signals
             process.join()
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
@@ -137,7 +139,8 @@ def together(job: Job, share: Share, count: int) -> Iterator[Rank]:
 
 def _train_as(share: Share, rank: Rank, story: Story, base: Base, run: Run, device: str) -> None:
     """The whole of another process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process is asked, and ends the others
+    for number in (signal.SIGINT, signal.SIGTERM):  # sent to all; the first process saves, and ends the others
+        signal.signal(number, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent is not None
     threading.Thread(target=lambda: (wait([parent.sentinel]), os._exit(1)), daemon=True).start()
@@ -147,6 +150,8 @@ def _train_as(share: Share, rank: Rank, story: Story, base: Base, run: Run, devi
         share(Job(story, base, run, device, quiet()), rank)
     except torch.OutOfMemoryError:
         os._exit(OUT_OF_MEMORY)
+    except SubmitError:
+        os._exit(TOLD_BY_THE_FIRST)
 
 
 def _free_port() -> int:

@@ -41,9 +41,7 @@ def run_training(job: Job, pictures: Sequence[Picture], fingerprint: str) -> lis
     plans = _plans(job, pictures, machine)
     checkpoints = Checkpoints(job.run.train / "checkpoints", fingerprint)
     forget_other_runs(job.run.train, checkpoints.folder)
-    if job.device != "cpu":
-        keep_within(machine)
-        keep_compiled(job.run.compiled)
+    _use_gpu(job, machine)
     # Both are on the CPU afterwards, and text encoder and VAE are gone before the UNet comes.
     examples = build_examples(job, pictures, plans[0].stream_text_encoder)
     task = _sample_task(job) if settings.sample_every else None
@@ -52,7 +50,7 @@ def run_training(job: Job, pictures: Sequence[Picture], fingerprint: str) -> lis
         job.report.note(f"{count} devices share out every batch")
 
     def attempt(plan: TrainPlan) -> tuple[TrainPlan, loras.Lora, list[float]]:
-        share = partial(train_share, plan=plan, pictures=pictures, fingerprint=fingerprint)
+        share = partial(train_share, machine=machine, plan=plan, pictures=pictures, fingerprint=fingerprint)
         with together(job, share, count) as rank:
             return plan, *_train(job, plan, examples, checkpoints, task, rank)
 
@@ -62,12 +60,20 @@ def run_training(job: Job, pictures: Sequence[Picture], fingerprint: str) -> lis
     return outputs
 
 
-def train_share(job: Job, rank: Rank, *, plan: TrainPlan, pictures: Sequence[Picture], fingerprint: str) -> None:
+def train_share(
+    job: Job, rank: Rank, *, machine: Machine, plan: TrainPlan, pictures: Sequence[Picture], fingerprint: str
+) -> None:
     """What another process than the first does; embeddings, latents and checkpoints are in the run folder."""
-    if job.device != "cpu":
-        keep_compiled(job.run.compiled)
+    _use_gpu(job, machine)
     examples = build_examples(job, pictures)
     _train(job, plan, examples, Checkpoints(job.run.train / "checkpoints", fingerprint), None, rank)
+
+
+def _use_gpu(job: Job, machine: Machine) -> None:
+    """Within the memory that --vram allows, and with what was compiled before; of each process its own."""
+    if machine.device != "cpu":
+        keep_within(machine)
+        keep_compiled(job.run.compiled)
 
 
 def _train(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import signal
 from typing import Any
 
 import pytest
@@ -10,7 +13,7 @@ import torch
 from kolors_submit.device import Machine
 from kolors_submit.engine import base as bases
 from kolors_submit.engine import lora_files
-from kolors_submit.errors import OutsideError
+from kolors_submit.errors import Interrupted, OutsideError
 from kolors_submit.files import read_json
 from kolors_submit.story import Train
 from kolors_submit.train import ranks, stage, train
@@ -45,6 +48,28 @@ def test_two_processes_train_what_one_does(new_job: NewJob, monkeypatch: pytest.
     monkeypatch.setattr(stage, "count_ranks", lambda *_: 1)
     train(shared)  # one process goes on from the checkpoint of two
     assert folder.is_dir()
+
+
+@pytest.mark.slow
+def test_a_signal_that_all_processes_get_saves_and_stops(
+    new_job: NewJob, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """As service managers and batch systems send it."""
+    job = new_job(batch_size=2, save_every=100)
+    monkeypatch.setattr(stage, "count_ranks", lambda *_: 2)
+    real = stage.LoraTraining.training_step
+
+    def signalled(self: Any, batch: int, batch_idx: int) -> torch.Tensor:
+        if batch == 1:
+            for process in (*multiprocessing.active_children(), multiprocessing.current_process()):
+                os.kill(process.pid or 0, signal.SIGTERM)
+        return real(self, batch, batch_idx)
+
+    monkeypatch.setattr(stage.LoraTraining, "training_step", signalled)
+    with pytest.raises(Interrupted, match="after step 2 of 6, which is saved"):
+        train(job)
+    assert "Traceback" not in capfd.readouterr().err
+    assert not multiprocessing.active_children()
 
 
 @pytest.mark.slow
