@@ -12,9 +12,9 @@ from typing import Literal
 
 from kolors_submit.device import main_memory, read_cuda, why_no_cuda
 from kolors_submit.files import free_bytes
+from kolors_submit.hold import LOCK, holder, is_held
 from kolors_submit.image import changed_source, this_image
 from kolors_submit.lock import differences
-from kolors_submit.run import holder, is_held
 from kolors_submit.weights import KNOWN, PICTUREBOOK
 from kolors_submit.weights.download import gigabytes
 from kolors_submit.weights.find import SMALLEST_GPU
@@ -54,12 +54,11 @@ def examine(story: Path | None, runs: Path, offline: bool = False) -> list[Findi
         ("gpu", _gpu),
         ("disk", lambda: _disk(runs)),
         ("weights", _weights),
+        *([] if offline else [("hub", _hubs)]),
         ("token", _tokens),
         ("story", lambda: _story(story)),
         ("runs", lambda: _runs(runs)),
     ]
-    if not offline:
-        parts.insert(7, ("hub", _hubs))
     findings: list[Finding] = []
     for subject, part in parts:
         try:
@@ -215,7 +214,7 @@ def _runs(runs: Path) -> Iterator[Finding]:
         yield Finding(
             "fail", "runs", f"{folder} cannot be written; choose another folder with --runs or mend its owner"
         )
-    found = sorted(path.parent for path in runs.glob("*/*/.lock"))
+    found = sorted(path.parent for path in runs.glob(f"*/*/{LOCK}"))
     if not found:
         yield Finding("ok", "runs", f"none in {runs} yet")
     for run in found:

@@ -1,4 +1,4 @@
-"""The run folder: the only place that names its files, and what makes a run repeatable and safe to kill.
+"""The run folder: where everything lies in it, and what makes a run repeatable and safe to kill.
 
     runs/<story>[-<name>]/<base>/
       data/ cache/ train/ render/ before/ score/ bundle/     what the stages write
@@ -12,28 +12,19 @@ Nothing a stage writes holds a date or a duration (those are in its record), so 
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import json
-import os
-import socket
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kolors_submit.errors import OutsideError
-from kolors_submit.files import PARTIAL, digest, file_digest, read_json, write_error, write_json
+from kolors_submit.files import digest, file_digest, read_json, write_json
+from kolors_submit.hold import hold
 
 if TYPE_CHECKING:
     from kolors_submit.report import Reporter
     from kolors_submit.story import Story
     from kolors_submit.weights import Base
-
-
-class InUse(OutsideError):
-    """Another process holds the run folder."""
 
 
 @dataclass(frozen=True)
@@ -103,52 +94,9 @@ class Run:
         """The record of a stage, or of one part of it (`render.03`)."""
         return Stage(self, name, format)
 
-    @contextlib.contextmanager
-    def hold(self, verb: str) -> Iterator[None]:
-        """Hold this folder for one process; raises InUse that names the holder where it is taken.
-
-        Files that a killed run left half-written are deleted on the way in.
-        """
-        path = self.folder / ".lock"
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            file = path.open("a+")
-        except OSError as error:
-            raise write_error(path, error) from error
-        with file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                taken = f"{self.folder} is in use by {holder(self.folder)}; wait for it or use --name"
-                raise InUse(taken) from error
-            file.seek(0)
-            file.truncate()
-            json.dump({"pid": os.getpid(), "host": socket.gethostname(), "verb": verb, "since": int(time.time())}, file)
-            file.flush()
-            for partial in self.folder.rglob(f".*{PARTIAL}"):
-                partial.unlink(missing_ok=True)
-            yield
-
-
-def holder(folder: Path) -> str:
-    """Who holds (or last held) a run folder, in words."""
-    who = read_json(folder / ".lock")
-    if not isinstance(who, dict):
-        return "another process"
-    since = time.strftime("%H:%M:%S", time.localtime(who.get("since", 0)))
-    return f"`{who.get('verb')}`, process {who.get('pid')} on {who.get('host')}, since {since}"
-
-
-def is_held(folder: Path) -> bool:
-    """Whether a process holds the run folder now."""
-    try:
-        with (folder / ".lock").open("r+") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
+    def hold(self, verb: str) -> AbstractContextManager[None]:
+        """Hold this folder for one process; raises InUse where another has it."""
+        return hold(self.folder, verb)
 
 
 def run_folder(runs: Path, story: Path, base: str, name: str | None = None) -> Run:

@@ -22,7 +22,7 @@ LAYERS = (
     ("data", "train", "render", "score", "bundle"),
     ("engine", "metrics", "hub", "export", "picturebook", "picture", "sheet", "fonts", "lock", "environment"),
     ("weights", "endpoint"),
-    ("story", "run", "report", "device", "image", "meter"),
+    ("story", "run", "hold", "report", "device", "image", "meter"),
     ("files", "text"),
     ("errors",),
 )

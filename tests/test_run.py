@@ -10,7 +10,8 @@ import pytest
 
 from kolors_submit.errors import OutsideError
 from kolors_submit.files import write_text
-from kolors_submit.run import Run, is_held, run_folder
+from kolors_submit.hold import is_held
+from kolors_submit.run import Run, run_folder
 
 
 @pytest.fixture

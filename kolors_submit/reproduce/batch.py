@@ -27,12 +27,13 @@ from kolors_submit.bundle.check import CheckError
 from kolors_submit.device import find_device, visible_cards
 from kolors_submit.errors import InputError, Interrupted, OutsideError, RuleError, SubmitError
 from kolors_submit.files import read_json, write_json, write_text
+from kolors_submit.hold import InUse
 from kolors_submit.report import Reporter, quiet
 from kolors_submit.reproduce.entry import FindBase, Request, examine
 from kolors_submit.reproduce.outcome import failures
 from kolors_submit.reproduce.source import UnsoundBundle, obtain, parse, slug
 from kolors_submit.reproduce.table import AGAIN, write_tables
-from kolors_submit.run import InUse, Run
+from kolors_submit.run import Run
 from kolors_submit.weights.download import Ask
 
 FORMAT = 1

@@ -1,0 +1,69 @@
+"""One process holds a run folder at a time; a second is told who, and a killed one lets go."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from kolors_submit.errors import OutsideError
+from kolors_submit.files import PARTIAL, read_json, write_error
+
+LOCK = ".lock"
+
+
+class InUse(OutsideError):
+    """Another process holds the run folder."""
+
+
+@contextlib.contextmanager
+def hold(folder: Path, verb: str) -> Iterator[None]:
+    """Hold a run folder for one process; raises InUse that names the holder where it is taken.
+
+    Files that a killed run left half-written are deleted on the way in.
+    """
+    path = folder / LOCK
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = path.open("a+")
+    except OSError as error:
+        raise write_error(path, error) from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            taken = f"{folder} is in use by {holder(folder)}; wait for it or use --name"
+            raise InUse(taken) from error
+        file.seek(0)
+        file.truncate()
+        json.dump({"pid": os.getpid(), "host": socket.gethostname(), "verb": verb, "since": int(time.time())}, file)
+        file.flush()
+        for partial in folder.rglob(f".*{PARTIAL}"):
+            partial.unlink(missing_ok=True)
+        yield
+
+
+def holder(folder: Path) -> str:
+    """Who holds (or last held) a run folder, in words."""
+    who = read_json(folder / LOCK)
+    if not isinstance(who, dict):
+        return "another process"
+    since = time.strftime("%H:%M:%S", time.localtime(who.get("since", 0)))
+    return f"`{who.get('verb')}`, process {who.get('pid')} on {who.get('host')}, since {since}"
+
+
+def is_held(folder: Path) -> bool:
+    """Whether a process holds the run folder now."""
+    try:
+        with (folder / LOCK).open("r+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
