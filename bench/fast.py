@@ -16,6 +16,7 @@ from random import Random
 
 import numpy as np
 import torch
+from readings import READ, known, scores
 
 from kolors_submit.device import read_machine
 from kolors_submit.engine import base as bases
@@ -27,8 +28,8 @@ from kolors_submit.engine.plan import Sizes, fitting, render_plans
 from kolors_submit.engine.sampler import Task
 from kolors_submit.picturebook.captions import caption
 from kolors_submit.picturebook.grammar import sample_held_out
-from kolors_submit.picturebook.pretrain import classifier, predictor
-from kolors_submit.picturebook.pretrain.reader import ATTRIBUTES, attribute_reader, labels, style_reader
+from kolors_submit.picturebook.pretrain import classifier
+from kolors_submit.picturebook.pretrain.reader import attribute_reader, style_reader
 from kolors_submit.picturebook.samples import STYLE_WORDS
 from kolors_submit.picturebook.scenes import Scene
 from kolors_submit.picturebook.styles import STYLES
@@ -36,7 +37,6 @@ from kolors_submit.story import Render
 from kolors_submit.weights import PICTUREBOOK, Base, count_parameters, open_base
 
 HERE = Path(__file__).parent
-READ = {"hair": "hair_left", "clothes": "clothes_left", "animal": "animal", "place": "place", "time": "time"}
 MAY_LOSE = {"attributes": 0.02, "score": 0.1}
 STYLE_KEPT = 0.95
 
@@ -120,30 +120,16 @@ def pictures(
 def read(base: Base, scenes: Sequence[Scene], made: torch.Tensor, style: str, where: torch.device) -> dict[str, float]:
     """The share of attributes read rightly, the mean score, and with a LoRA the share of pictures in its style."""
     attributes = classifier.load(HERE / "data" / "reader-attributes.safetensors", attribute_reader(), where)
-    rows = [labels(scene) for scene in scenes]
-    known = {name: torch.tensor([row[name] for row in rows], device=where) for name in ATTRIBUTES}
-    accuracy = classifier.accuracy(attributes, made, known, where)
+    accuracy = classifier.accuracy(attributes, made, known(scenes, where), where)
     five = {name: round(accuracy[head], 4) for name, head in READ.items()}
-    result = {"attributes": sum(five.values()) / 5, "score": score(base, made, where), **five}
+    assert base.predictor is not None
+    score = float(scores(base.predictor, made.permute(0, 3, 1, 2).float() / 255, where).mean())
+    result = {"attributes": sum(five.values()) / 5, "score": score, **five}
     if style in STYLES:
         styles = classifier.load(HERE / "data" / "reader-style.safetensors", style_reader(len(STYLES)), where)
         seen = classifier.read(styles, made, where)["style"]
         result["style"] = float((seen == STYLES.index(style)).float().mean())
     return {name: round(value, 4) for name, value in result.items()}
-
-
-@torch.no_grad()
-def score(base: Base, made: torch.Tensor, where: torch.device) -> float:
-    """The mean of the base's own predictor."""
-    from aesthetics_predictor import AestheticsPredictorV2Linear
-
-    assert base.predictor is not None
-    model = AestheticsPredictorV2Linear.from_pretrained(base.predictor).float().to(where).eval()
-    values = []
-    for part in made.split(64):
-        pixels = predictor.pixels((part.permute(0, 3, 1, 2).float() / 255).to(where), model.config.image_size)
-        values.append(model(pixel_values=pixels).logits[:, 0].cpu())
-    return float(torch.cat(values).mean())
 
 
 if __name__ == "__main__":

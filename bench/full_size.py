@@ -95,10 +95,10 @@ def write_base(folder: Path) -> Path:
     with architecture.on_meta():
         unet, text = architecture.build_unet(UNET), architecture.build_text_encoder(TEXT_ENCODER)
         encoder, decoder = architecture.build_vae_encoder(VAE), architecture.build_vae_decoder(VAE)
-    _part(folder / "unet", UNET, lambda: conversion.unet_to_diffusers(_random(unet, device), UNET))
+    _part(folder / "unet", UNET, lambda: conversion.unet_to_diffusers(random_weights(unet, device), UNET))
     pair = (encoder, decoder)
-    _part(folder / "vae", VAE, lambda: conversion.vae_to_diffusers(*(_random(one, device) for one in pair), VAE))
-    _part(folder / "text_encoder", TEXT_ENCODER, lambda: _random(text, device), "model")
+    _part(folder / "vae", VAE, lambda: conversion.vae_to_diffusers(*(random_weights(one, device) for one in pair), VAE))
+    _part(folder / "text_encoder", TEXT_ENCODER, lambda: random_weights(text, device), "model")
     if not (folder / "tokenizer").exists():
         spec = find_spec("diffsynth")
         assert spec is not None and spec.origin is not None
@@ -108,7 +108,7 @@ def write_base(folder: Path) -> Path:
     return folder
 
 
-def _random(network: torch.nn.Module, device: str) -> dict[str, torch.Tensor]:
+def random_weights(network: torch.nn.Module, device: str) -> dict[str, torch.Tensor]:
     """Weights that neither vanish nor overflow: norms are one, the rest is small noise."""
     generator = torch.Generator(device).manual_seed(0)
     state = {}

@@ -10,23 +10,21 @@ the kernel count the memory. Each part takes less than 8 minutes. All figures go
 from __future__ import annotations
 
 import argparse
-import contextlib
-import gc
-import io
 import json
 import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from full_size import write_base
+from gpu_peers import NEGATIVE, PANELS, PROMPTS, diffsynth, diffusers
+from measure import FORWARD_TFLOP, free, matmul_peak, peak_gb, seconds, watched
 
 from kolors_submit.device import Machine, read_machine
 from kolors_submit.engine import base as bases
@@ -40,11 +38,6 @@ from kolors_submit.story import Render
 from kolors_submit.weights import Base, count_parameters, open_base
 
 RESULTS = Path(__file__).parent / "results" / "gpu.json"
-PANELS = 8
-FORWARD_TFLOP = 6.963
-"""Of the UNet for one image of 1024x1024 with 256 tokens, counted by torch's FlopCounterMode."""
-NEGATIVE = "模糊，杂乱，畸形，低质量"
-PROMPTS = [f"一位红色长发、身穿蓝色连衣裙的女孩在湖边画画，第{i}幅，水彩画风格" for i in range(PANELS)]
 GOALS = {"exact": 9.2, "fast": 2.8}
 SETTINGS = {"exact": Render(), "fast": Render(quality="fast")}
 
@@ -85,24 +78,6 @@ def say(name: str, value: object) -> Any:
     return value
 
 
-def seconds(work: Callable[[], object]) -> float:
-    torch.cuda.synchronize()
-    begun = time.perf_counter()
-    work()
-    torch.cuda.synchronize()
-    return round(time.perf_counter() - begun, 5)
-
-
-def free() -> None:
-    gc.collect()
-    torch.cuda.empty_cache()
-    torch.cuda.reset_peak_memory_stats()
-
-
-def peak_gb() -> float:
-    return round(torch.cuda.max_memory_allocated() / 1e9, 2)
-
-
 def peers(base: Base) -> dict[str, Any]:
     """The three engines, one after the other in this process."""
     found: dict[str, Any] = {"matmul_peak_tflops": say("matmul peak", matmul_peak())}
@@ -120,62 +95,6 @@ def peers(base: Base) -> dict[str, Any]:
     floor = PANELS * 2 * 50 * FORWARD_TFLOP / found["matmul_peak_tflops"]
     exact |= {"floor_s": round(floor, 2), "share_of_matmul_peak": round(floor / exact["eight_panels_s"], 3)}
     return found
-
-
-def matmul_peak() -> float:
-    """TFLOP/s of a product of two random 8192x8192 matrices in float16."""
-    one = torch.randn(8192, 8192, device="cuda", dtype=torch.float16)
-    two = torch.randn_like(one)
-    times = [seconds(lambda: [one @ two for _ in range(20)]) for _ in range(6)]
-    return round(20 * 2 * 8192**3 / statistics.median(times[1:]) / 1e12, 1)
-
-
-def diffsynth(base: Base) -> dict[str, Any]:
-    """DiffSynth 1.1.9's own pipeline, one panel after the other as it does it."""
-    from diffsynth import SDXLImagePipeline
-
-    pipeline = SDXLImagePipeline(device="cuda", torch_dtype=torch.float16)
-    pipeline.text_encoder_kolors = bases.load_text_encoder(base, "cuda", torch.float16)
-    pipeline.unet = bases.load_unet(base, "cuda", torch.float16)
-    pipeline.vae_decoder = bases.load_vae_decoder(base, "cuda", torch.float16).half()
-    pipeline.prompter = bases.load_prompter(base)
-    pipeline.prompter.fetch_models(pipeline.text_encoder_kolors)
-    from kolors_submit.engine.schedule import ddim
-
-    pipeline.scheduler = ddim()
-
-    def panel(seed: int) -> None:
-        picture = pipeline(
-            prompt=PROMPTS[seed], negative_prompt=NEGATIVE, cfg_scale=4.0, num_inference_steps=50, height=1024,
-            width=1024, seed=seed, progress_bar_cmd=lambda steps: steps,
-        )  # fmt: skip
-        picture.save(io.BytesIO(), "PNG")
-
-    panel(0)
-    times = [seconds(lambda seed=seed: panel(seed)) for seed in range(3)]  # type: ignore[misc]
-    median = statistics.median(times)  # every panel is the same work
-    return {"eight_panels_s": round(PANELS * median, 2), "panels_s": times, "peak_gb": peak_gb()}
-
-
-def diffusers(base: Base) -> dict[str, Any]:
-    """diffusers' KolorsPipeline from the same folder, panel by panel and all eight at once."""
-    from diffusers import KolorsPipeline
-
-    pipeline = KolorsPipeline.from_pretrained(base.folder, torch_dtype=torch.float16).to("cuda")
-    pipeline.set_progress_bar_config(disable=True)
-
-    def panels(prompts: list[str]) -> None:
-        made = pipeline(
-            prompts, negative_prompt=[NEGATIVE] * len(prompts), guidance_scale=4.0, num_inference_steps=50,
-            height=1024, width=1024,
-        ).images  # fmt: skip
-        for picture in made:
-            picture.save(io.BytesIO(), "PNG")
-
-    panels(PROMPTS[:1])
-    alone, alone_gb = seconds(lambda: panels(PROMPTS[1:2])), peak_gb()
-    eight = seconds(lambda: panels(PROMPTS))
-    return {"eight_panels_s": eight, "panel_alone_s": alone, "peak_gb": peak_gb(), "peak_alone_gb": alone_gb}
 
 
 def plan_for(base: Base, machine: Machine, settings: Render) -> RenderPlan:
@@ -283,35 +202,6 @@ def from_disk(base: Base, vram: float | None) -> dict[str, Any]:
         free()
         took = seconds(whole)
     return say("from disk", {"plan": str(plan), "eight_panels_s": took, "first_run_s": first, **peaks})
-
-
-@contextlib.contextmanager
-def watched() -> Iterator[dict[str, float]]:
-    """Filled with the most memory in use within the block, in GB: on the device, by all, and in this process."""
-    import pynvml
-
-    pynvml.nvmlInit()
-    handle = pynvml.nvmlDeviceGetHandleByIndex(0)
-    peaks = {"device_gb": 0.0, "host_anonymous_gb": 0.0}
-    ended = threading.Event()
-
-    def watch() -> None:
-        while not ended.wait(0.02):
-            # The second version leaves out what the driver keeps for itself.
-            used = pynvml.nvmlDeviceGetMemoryInfo(handle, version=pynvml.nvmlMemory_v2).used / 1e9
-            status = Path("/proc/self/status").read_text()
-            held = int(status.split("RssAnon:")[1].split()[0]) * 1024 / 1e9
-            peaks["device_gb"] = max(peaks["device_gb"], round(used, 2))
-            peaks["host_anonymous_gb"] = max(peaks["host_anonymous_gb"], round(held, 2))
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
-        yield peaks
-    finally:
-        ended.set()
-        watcher.join()
-        peaks["torch_gb"] = round(torch.cuda.max_memory_reserved() / 1e9, 2)
 
 
 PARTS: dict[str, Callable[[Base], dict[str, Any]]] = {

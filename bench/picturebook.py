@@ -19,14 +19,15 @@ from random import Random
 
 import numpy as np
 import torch
+from readings import READ, known, scores
 
 from kolors_submit.picturebook.captions import caption
 from kolors_submit.picturebook.grammar import sample_held_out
 from kolors_submit.picturebook.paint import draw
-from kolors_submit.picturebook.pretrain import classifier, damage, predictor, sampling
+from kolors_submit.picturebook.pretrain import classifier, damage, sampling
 from kolors_submit.picturebook.pretrain.dataset import open_set, scene_at
 from kolors_submit.picturebook.pretrain.loop import generator, pieces
-from kolors_submit.picturebook.pretrain.reader import ATTRIBUTES, Reader, attribute_reader, labels
+from kolors_submit.picturebook.pretrain.reader import ATTRIBUTES, Reader, attribute_reader
 from kolors_submit.picturebook.pretrain.unet import save_sheet
 from kolors_submit.picturebook.scenes import Scene
 from kolors_submit.picturebook.styles import STYLES
@@ -98,18 +99,15 @@ def _drawn(scenes: Sequence[Scene], style: str = "plain") -> torch.Tensor:
 
 def _attributes(reader: Reader, scenes: list[Scene], made: torch.Tensor, where: torch.device) -> Figures:
     """Accuracy of each attribute on generated and on drawn pictures, and what always naming the commonest gives."""
-    rows = [labels(scene) for scene in scenes]
-    known = {name: torch.tensor([row[name] for row in rows], device=where) for name in ATTRIBUTES}
-    generated = classifier.accuracy(reader, made, known, where)
-    drawn = classifier.accuracy(reader, _drawn(scenes), known, where)
-    names = {"hair": "hair_left", "clothes": "clothes_left", "animal": "animal", "place": "place", "time": "time"}
-    names |= {"pose": "pose"}
+    answers = known(scenes, where)
+    generated = classifier.accuracy(reader, made, answers, where)
+    drawn = classifier.accuracy(reader, _drawn(scenes), answers, where)
     table = {}
-    for name, head in names.items():
-        told = known[head][known[head] >= 0]
+    for name, head in (READ | {"pose": "pose"}).items():
+        told = answers[head][answers[head] >= 0]
         chance = float(told.bincount().max() / len(told))
         table[name] = {"generated": generated[head], "drawn": drawn[head], "chance": chance}
-    five = [table[name]["generated"] for name in ("hair", "clothes", "animal", "place", "time")]
+    five = [table[name]["generated"] for name in READ]
     return {**table, "mean_of_five": sum(five) / 5}
 
 
@@ -219,17 +217,17 @@ def _predictor(base: sampling.Base, folder: Path, made: torch.Tensor, prompts: l
     rng = Random(11)
     pictures = torch.cat([_floats(_drawn([sample_held_out(rng)], rng.choice(STYLES))) for _ in range(count)])
     good = damage.goodness(pictures)
-    score = _scores(folder, pictures, base.device)
+    score = scores(folder, pictures, base.device)
     said, true, below = [score], [good], {}
     for number, kind in enumerate(damage.WEIGHTS):
         source = generator(1234, number)
         severity = torch.rand(count, generator=source)
-        twin = _scores(folder, damage.damaged(pictures, kind, severity, source), base.device)
+        twin = scores(folder, damage.damaged(pictures, kind, severity, source), base.device)
         below[kind] = float((twin < score).float().mean())
         said.append(twin)
         true.append(damage.quality(good, kind, severity))
     few = _generate(base, prompts[:40], 3, 30_000)
-    full, few_scores = _scores(folder, _floats(made), base.device), _scores(folder, _floats(few), base.device)
+    full, few_scores = scores(folder, _floats(made), base.device), scores(folder, _floats(few), base.device)
     return {
         "spearman": _spearman(torch.cat(said), torch.cat(true)),
         "twin_below_original": below,
@@ -241,16 +239,6 @@ def _predictor(base: sampling.Base, folder: Path, made: torch.Tensor, prompts: l
 
 def _summary(scores: torch.Tensor) -> dict[str, float]:
     return {"mean": float(scores.mean()), "least": float(scores.min()), "greatest": float(scores.max())}
-
-
-@torch.no_grad()
-def _scores(folder: Path, pictures: torch.Tensor, where: torch.device) -> torch.Tensor:
-    from aesthetics_predictor import AestheticsPredictorV2Linear
-
-    model = AestheticsPredictorV2Linear.from_pretrained(folder).float().to(where).eval()
-    side = model.config.image_size
-    parts = [model(pixel_values=predictor.pixels(one.to(where), side)).logits[:, 0].cpu() for one in pictures.split(64)]
-    return torch.cat(parts)
 
 
 def _spearman(one: torch.Tensor, other: torch.Tensor) -> float:

@@ -16,6 +16,7 @@ from random import Random
 import numpy as np
 import torch
 from PIL import Image
+from readings import READ, known
 
 from kolors_submit.engine.lora import merge
 from kolors_submit.engine.lora_files import read as read_lora
@@ -23,14 +24,13 @@ from kolors_submit.picturebook.captions import caption
 from kolors_submit.picturebook.grammar import sample_held_out
 from kolors_submit.picturebook.paint import draw
 from kolors_submit.picturebook.pretrain import classifier, sampling
-from kolors_submit.picturebook.pretrain.reader import ATTRIBUTES, Reader, attribute_reader, labels, style_reader
+from kolors_submit.picturebook.pretrain.reader import ATTRIBUTES, Reader, attribute_reader, style_reader
 from kolors_submit.picturebook.samples import STYLE_WORDS
 from kolors_submit.picturebook.scenes import Scene
 from kolors_submit.picturebook.styles import STYLES
 
 HERE = Path(__file__).parent
 STRENGTHS = (0.0, 0.5, 1.0)
-READ = {"hair": "hair_left", "clothes": "clothes_left", "animal": "animal", "place": "place", "time": "time"}
 # What each panel of the shipped stories says: place, time, animal, pose; hair and clothes are the first person's.
 STORIES = {
     "watercolor": ("red", "blue", [
@@ -102,8 +102,7 @@ def _held_out(
         + STYLE_WORDS[style][i % 2]
         for i, scene in enumerate(scenes)
     ]
-    rows = [labels(scene) for scene in scenes]
-    known = {name: torch.tensor([row[name] for row in rows], device=where) for name in ATTRIBUTES}
+    answers = known(scenes, where)
     base = sampling.load(options.base, where)
     config = json.loads((options.base / "unet/config.json").read_text())
     table: dict[str, object] = {}
@@ -115,22 +114,22 @@ def _held_out(
         start = sampling.noise(range(len(prompts)))
         latents = sampling.latents_for(base, prompts, start, options.steps, batch=200 if where.type == "cuda" else 8)
         made = (sampling.decode(base, latents, 50 if where.type == "cuda" else 4).permute(0, 2, 3, 1) * 255).round()
-        table[f"strength {strength}"] = _read(made.byte().cpu(), known, style, attributes, styles, where)
+        table[f"strength {strength}"] = _read(made.byte().cpu(), answers, style, attributes, styles, where)
     drawn = torch.from_numpy(np.stack([np.asarray(draw(scene, style=style)) for scene in scenes]))
-    table["drawn"] = _read(drawn, known, style, attributes, styles, where)
+    table["drawn"] = _read(drawn, answers, style, attributes, styles, where)
     return table
 
 
 def _read(
     pictures: torch.Tensor,
-    known: dict[str, torch.Tensor],
+    answers: dict[str, torch.Tensor],
     style: str,
     attributes: Reader,
     styles: Reader,
     where: torch.device,
 ) -> dict[str, float]:
     found = classifier.read(styles, pictures, where)["style"]
-    accuracy = classifier.accuracy(attributes, pictures, known, where)
+    accuracy = classifier.accuracy(attributes, pictures, answers, where)
     five = {name: accuracy[head] for name, head in READ.items()}
     share = float((found == STYLES.index(style)).float().mean())
     return {"style": share, "attributes": sum(five.values()) / 5, **five, "pose": accuracy["pose"]}
