@@ -5,11 +5,10 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 import re
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
+from kolors_submit.device import read_cuda
 from kolors_submit.files import file_digest
 from kolors_submit.image import this_image
 
@@ -18,17 +17,18 @@ LOCK = Path(__file__).parent.parent / "uv.lock"
 
 
 def describe(device: str) -> dict[str, Any]:
-    """The environment as environment.json keeps it; GPUs are named where `device` is one."""
-    gpus = nvidia_gpus() if device.startswith("cuda") else []
+    """The environment as environment.json keeps it; the visible GPUs are named where `device` is one."""
+    cuda = read_cuda() if device == "cuda" else None
+    gpus = cuda.gpus if cuda else ()
     image = this_image()
     return {
         "format": FORMAT,
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "processor": processor(),
-        "device": device.split(":")[0],
-        "gpus": [{"name": gpu["name"], "memory_mib": gpu["memory_mib"]} for gpu in gpus],
-        "driver": gpus[0]["driver"] if gpus else None,
+        "device": device,
+        "gpus": [{"name": gpu.name, "memory_mib": gpu.memory // 2**20} for gpu in gpus],
+        "driver": cuda.driver if cuda and gpus else None,
         "lock_sha256": lock_digest(),
         "image": image.record() if image else None,
         "packages": packages(),
@@ -58,20 +58,3 @@ def processor() -> str:
         return platform.processor() or "unknown"
     match = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
     return match.group(1).strip() if match else platform.machine()
-
-
-def nvidia_gpus() -> list[dict[str, Any]]:
-    """Name, memory in MiB and driver of each NVIDIA GPU, as nvidia-smi says; empty where there is none."""
-    program = shutil.which("nvidia-smi")
-    if program is None:
-        return []
-    query = [program, "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader,nounits"]
-    try:
-        answer = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True).stdout
-    except (OSError, subprocess.SubprocessError):
-        return []
-    rows = [[cell.strip() for cell in line.split(",")] for line in answer.splitlines()]
-    return [
-        {"name": name, "memory_mib": int(memory), "driver": driver}
-        for name, memory, driver in (row for row in rows if len(row) == 3 and row[1].isdigit())
-    ]
