@@ -1,14 +1,17 @@
-"""The only importer of diffsynth: Kolors' networks from a base folder, and what trains and renders with them.
+"""Kolors' networks from a base folder, built from DiffSynth's, and what trains and renders with them.
 
-base          networks of a base folder, each weight checked
+base, kept    networks of a base folder, each weight checked; what a judge's batch keeps of them in main memory
+architecture, blocks, conversion    DiffSynth's blocks at a config's widths; weights under both programs' names
 conditioning  prompts and sizes as the UNet reads them
 schedule      Kolors' noise schedule
-lora          LoRA files in three key formats; injection and merging
+lora          a LoRA in memory, put into a UNet to be trained or merged into its weights
+lora_files    LoRA files in three key formats
 sampler       from noise to pictures' latents, and their decoding
 method        sampler, steps and guidance: the story's, or those of `quality: fast`
 draw          pictures of many tasks, shared out over devices
-accelerate, cuda_graph, norm, eightbit    a UNet's forward on a GPU in fewer and larger kernels, or in half the memory
+accelerate, fused, cuda_graph    a UNet's forward on a GPU in fewer and larger kernels
+lora_unet, lora_stack, lora_gradients, merge    the same for training a LoRA
+norm, norm_kernels, eightbit    what both have: norms in one pass, weights in half the memory
 plan          how a machine computes a story: dtype, batch, checkpointing, compilation, 8 bits
 memory        how arithmetic is done, and memory between models
-architecture, conversion    DiffSynth's blocks at a config's widths; weights under both programs' names
 """

@@ -67,7 +67,7 @@ def load_vae_decoder(base: Base, device: str, dtype: torch.dtype) -> SDXLVAEDeco
     """The VAE's decoder, in float32 unless its config says that half precision is safe; InputError as for the UNet."""
     settings = config(base, "vae")
     network = _on_meta(base, "vae", lambda: architecture.build_vae_decoder(settings))
-    state = _read(base, "vae", device, _vae_dtype(settings, dtype), lambda key: not _is_encoders(key))
+    state = _read(base, "vae", device, _vae_dtype(settings, dtype), lambda key: not conversion.is_encoders(key))
     _, decoder = _renamed(base, "vae", lambda: conversion.vae_from_diffusers(state, settings))
     return _fill(base, "vae", network, decoder)
 
@@ -76,7 +76,7 @@ def load_vae_encoder(base: Base, device: str, dtype: torch.dtype) -> SDXLVAEEnco
     """The VAE's encoder, in float32 unless its config says that half precision is safe; InputError as for the UNet."""
     settings = config(base, "vae")
     network = _on_meta(base, "vae", lambda: architecture.build_vae_encoder(settings))
-    state = _read(base, "vae", device, _vae_dtype(settings, dtype), _is_encoders)
+    state = _read(base, "vae", device, _vae_dtype(settings, dtype), conversion.is_encoders)
     encoder, _ = _renamed(base, "vae", lambda: conversion.vae_from_diffusers(state, settings))
     return _fill(base, "vae", network, encoder)
 
@@ -135,10 +135,6 @@ def load_prompter(base: Base) -> KolorsPrompter:
 def _vae_dtype(settings: dict[str, Any], dtype: torch.dtype) -> torch.dtype:
     """Kolors' own VAE overflows in float16 (black pictures); a VAE that does not says `force_upcast: false`."""
     return dtype if settings.get("force_upcast", True) is False else torch.float32
-
-
-def _is_encoders(key: str) -> bool:
-    return key.startswith(("encoder.", "quant_conv."))
 
 
 def _on_meta(base: Base, part: str, build: Callable[[], Network]) -> Network:

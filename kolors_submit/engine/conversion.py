@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 
 import torch
 
-from kolors_submit.engine.architecture import Block, Config, decoder_blocks, encoder_blocks, on_meta, unet_blocks
+from kolors_submit.engine.architecture import on_meta
+from kolors_submit.engine.blocks import Block, Config, decoder_blocks, encoder_blocks, unet_blocks
 
 State = dict[str, torch.Tensor]
 
@@ -54,7 +55,7 @@ def vae_to_diffusers(encoder: Mapping[str, torch.Tensor], decoder: Mapping[str, 
 
 def vae_from_diffusers(state: Mapping[str, torch.Tensor], config: Config) -> tuple[State, State]:
     """Split `AutoencoderKL`'s weights into DiffSynth's encoder and decoder; KeyError for an unknown key."""
-    encoder = {key: value for key, value in state.items() if key.startswith(("encoder.", "quant_conv."))}
+    encoder = {key: value for key, value in state.items() if is_encoders(key)}
     decoder = {key: value for key, value in state.items() if key not in encoder}
     to_encoder = {theirs: ours for ours, theirs in _encoder_layers(config).items()}
     to_decoder = {theirs: ours for ours, theirs in _decoder_layers(config).items()}
@@ -62,6 +63,11 @@ def vae_from_diffusers(state: Mapping[str, torch.Tensor], config: Config) -> tup
         _rename(encoder, to_encoder, _VAE_FROM_DIFFUSERS),
         _rename(decoder, to_decoder, _VAE_FROM_DIFFUSERS),
     )
+
+
+def is_encoders(key: str) -> bool:
+    """Whether a weight under `AutoencoderKL`'s key is the encoder's."""
+    return key.startswith(("encoder.", "quant_conv."))
 
 
 def _layers(blocks: Iterator[Block]) -> dict[str, str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import torch
 
-INT8_MAX = 127.0
+INT8_MAX = 127
 
 
 class EightBitLinear(torch.nn.Module):
@@ -19,16 +19,22 @@ class EightBitLinear(torch.nn.Module):
 
     def __init__(self, source: torch.nn.Linear) -> None:
         super().__init__()
-        weight = source.weight.float()
-        scale = weight.abs().amax(1, keepdim=True).clamp(min=1e-12) / INT8_MAX
-        self.register_buffer("weight", (weight / scale).round().to(torch.int8))
-        self.register_buffer("scale", scale.to(source.weight.dtype))
+        weight, scale = in_8_bits(source.weight)
+        self.register_buffer("weight", weight)
+        self.register_buffer("scale", scale)
         self.bias = source.bias
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Inputs [..., in] to [..., out] in the inputs' dtype."""
         weight = self.weight.to(inputs.dtype) * self.scale
         return torch.nn.functional.linear(inputs, weight, self.bias)
+
+
+def in_8_bits(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Weights [..., out, in] as int8, and the scale of each output [..., out, 1] in their dtype: values times scale."""
+    full = weight.float()
+    scale = full.abs().amax(-1, keepdim=True).clamp(min=1e-12) / INT8_MAX
+    return (full / scale).round().to(torch.int8), scale.to(weight.dtype)
 
 
 def hold_in_8_bits(network: torch.nn.Module) -> int:

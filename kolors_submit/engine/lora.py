@@ -12,7 +12,8 @@ from typing import Any
 
 import torch
 
-from kolors_submit.engine.architecture import Config, build_unet, on_meta
+from kolors_submit.engine.architecture import build_unet, on_meta
+from kolors_submit.engine.blocks import Config
 from kolors_submit.engine.conversion import unet_to_diffusers
 from kolors_submit.engine.kept import shelved
 from kolors_submit.errors import InputError

@@ -21,7 +21,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from kolors_submit.engine.architecture import Config
+from kolors_submit.engine.blocks import Config
 from kolors_submit.engine.lora import Lora, LoraModule, check, diffusers_names, layer_shapes
 from kolors_submit.errors import InputError
 from kolors_submit.files import canonical_json, write_bytes

@@ -15,6 +15,7 @@ import torch
 from diffsynth.models.sd_unet import AttentionBlock
 from torch.nn.functional import gelu, layer_norm, linear, scaled_dot_product_attention
 
+from kolors_submit.engine.eightbit import in_8_bits
 from kolors_submit.engine.lora_gradients import lora_gradients
 from kolors_submit.engine.merge import merge
 
@@ -28,7 +29,6 @@ GROUPS = (
     ("attn2", ("to_k", "to_v")),
 )
 """Layers with the same input, which are one product; the last one's input is the text."""
-INT8_MAX = 127
 
 
 class Held(NamedTuple):
@@ -218,10 +218,7 @@ def _frozen(block: Any, eight_bit: bool) -> Frozen:
 
 
 def _hold(weight: torch.Tensor, eight_bit: bool) -> Held:
-    if not eight_bit:
-        return Held(weight, None)
-    scale = weight.float().abs().amax(-1, keepdim=True).clamp(min=1e-12) / INT8_MAX
-    return Held((weight.float() / scale).round().to(torch.int8), scale.to(weight.dtype))
+    return Held(*in_8_bits(weight)) if eight_bit else Held(weight, None)
 
 
 def lora_shapes(stack: TransformerStack) -> Iterator[tuple[int, ...]]:

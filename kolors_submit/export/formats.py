@@ -14,7 +14,7 @@ from kolors_submit.errors import InputError
 from kolors_submit.weights import PICTUREBOOK, Base
 
 if TYPE_CHECKING:
-    from kolors_submit.engine.architecture import Config
+    from kolors_submit.engine.blocks import Config
     from kolors_submit.engine.lora import Lora
 
 SUFFIXES = {"kohya": "_kohya.safetensors", "diffusers": "_diffusers.safetensors", "diffsynth": ".ckpt"}

@@ -21,7 +21,7 @@ from kolors_submit.importing.source import LORAS, of_kind
 from kolors_submit.weights import PICTUREBOOK
 
 if TYPE_CHECKING:
-    from kolors_submit.engine.architecture import Config
+    from kolors_submit.engine.blocks import Config
     from kolors_submit.engine.lora import Lora
 
 

@@ -1,1 +1,6 @@
-"""What is measured on finished pictures."""
+"""What is measured on finished pictures.
+
+predictor  the contest's aesthetic score
+agreement  how well a picture agrees with its prompt
+coherence  how well the panels belong together, from tower (what is shown), texture (how it is drawn) and palette
+"""

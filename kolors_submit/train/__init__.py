@@ -9,6 +9,7 @@ checkpoint  what a killed run goes on from
 ranks       several devices, one process each
 loop        Lightning's Trainer: progress, logs, checkpoints, a clean stop
 logs        TensorBoard's and SwanLab's
+samples     pictures of one panel on the way
 stage       the order of it all, and the files written
 """
 
