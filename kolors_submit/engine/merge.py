@@ -21,10 +21,17 @@ def merge(
     `values` may be int8 with `row_scale` [blocks, layers * out, 1]; down [blocks, layers * rank, in], up
     [blocks, layers, out, rank].
     """
+    if down.is_cuda and has_compiler():
+        return merge_by_kernel(values, row_scale, down, up, scale)
+    full = values if row_scale is None else values.to(row_scale.dtype) * row_scale
+    return full + (up @ down.unflatten(1, (up.shape[1], -1))).flatten(1, 2) * scale
+
+
+def merge_by_kernel(
+    values: torch.Tensor, row_scale: torch.Tensor | None, down: torch.Tensor, up: torch.Tensor, scale: float
+) -> torch.Tensor:
+    """`merge` by one kernel, whose sums are in float32 (its products of float32 in TF32)."""
     blocks, layers, out, rank = up.shape
-    if not (down.is_cuda and has_compiler()):
-        full = values if row_scale is None else values.to(row_scale.dtype) * row_scale
-        return full + (up @ down.unflatten(1, (layers, rank))).flatten(1, 2) * scale
     merged = torch.empty_like(values, dtype=down.dtype)
     width = values.shape[2]
     grid = (triton.cdiv(width, TILE), triton.cdiv(out, TILE), blocks * layers)
