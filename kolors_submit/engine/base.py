@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,6 +14,7 @@ from kolors_submit.engine import architecture, conversion, schedule
 from kolors_submit.engine.conversion import State
 from kolors_submit.engine.kept import kept, shelved
 from kolors_submit.errors import InputError
+from kolors_submit.weights.parts import read_config, weight_files
 
 if TYPE_CHECKING:
     from diffsynth.models.kolors_text_encoder import ChatGLMModel
@@ -25,30 +25,16 @@ if TYPE_CHECKING:
 
     from kolors_submit.weights import Base
 
-MAX_CONFIG_BYTES = 10_000_000
-
 Network = TypeVar("Network", bound=torch.nn.Module)
 Renamed = TypeVar("Renamed")
 
-# Files that hold a part's weights, the first that exists is read: as diffusers and transformers name them, then the
-# published ChatGLM's pickled shards.
-_NAMES = (
-    "{stem}.safetensors",
-    "{stem}.safetensors.index.json",
-    "{stem}.fp16.safetensors",
-    "{stem}.safetensors.index.fp16.json",
-    "{stem}.fp16.safetensors.index.json",
-    "pytorch_model.bin.index.json",
-    "pytorch_model.bin",
-)
-_STEMS = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model", "text_encoder": "model"}
 _NAMED_IN_ERRORS = 5
 
 
 def config(base: Base, part: str) -> dict[str, Any]:
     """The config of a part (`unet`, `vae`, `text_encoder`, `scheduler`); raises InputError if it is no JSON object."""
     path = base.folder / part / ("scheduler_config.json" if part == "scheduler" else "config.json")
-    return _read_json(path)
+    return read_config(path)
 
 
 @kept
@@ -176,31 +162,11 @@ def _read(
     base: Base, part: str, device: str, dtype: torch.dtype, wanted: Callable[[str], bool] = lambda key: True
 ) -> State:
     """The wanted weights of a part under the names in its files, straight on the device and in the dtype."""
-    folder = base.folder / part
     state: State = {}
-    for path in _weight_files(folder, _STEMS[part]):
+    for path in weight_files(base.folder / part):
         for key, value in _tensors(path, device, wanted):
             state[key] = value.to(device=device, dtype=dtype) if value.is_floating_point() else value.to(device)
     return state
-
-
-def _weight_files(folder: Path, stem: str) -> list[Path]:
-    """The files that hold a part's weights; raises InputError where there are none or an index names one elsewhere."""
-    for name in _NAMES:
-        path = folder / name.format(stem=stem)
-        if not path.exists():
-            continue
-        if path.suffix != ".json":
-            return [path]
-        shards = _read_json(path).get("weight_map")
-        if not isinstance(shards, dict) or not shards:
-            raise InputError(f"{path} lists no weights; fetch the base again")
-        names = sorted(set(map(str, shards.values())))
-        foreign = [shard for shard in names if Path(shard).name != shard]
-        if foreign:
-            raise InputError(f"{path} names a file outside its folder: {foreign[0]}")
-        return [folder / shard for shard in names]
-    raise InputError(f"{folder} has no weights, such as {_NAMES[0].format(stem=stem)}; fetch the base again")
 
 
 def _tensors(path: Path, device: str, wanted: Callable[[str], bool]) -> Iterator[tuple[str, torch.Tensor]]:
@@ -227,15 +193,3 @@ def _unpickled(path: Path) -> State:
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise InputError(f"{path} holds more than weights; it is not loaded")
     return state
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        if path.stat().st_size > MAX_CONFIG_BYTES:
-            raise InputError(f"{path} is larger than a config can be")
-        value = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read as JSON ({error}); fetch the base again") from error
-    if not isinstance(value, dict):
-        raise InputError(f"{path} is no JSON object; fetch the base again")
-    return value

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -41,23 +40,6 @@ class Base:
         """The base's own aesthetics predictor, where it has one."""
         folder = self.folder / "predictor"
         return folder if folder.is_dir() else None
-
-
-def count_parameters(base: Base, part: str) -> int:
-    """How many numbers a part's weights are; pickled weights, which are not opened here, count as half precision."""
-    from safetensors import safe_open
-
-    count = 0
-    for name in base.digests:
-        path = base.folder / name
-        if path.parent.name != part or path.suffix not in WEIGHTS:
-            continue
-        if path.suffix == ".safetensors":
-            with safe_open(path, framework="numpy") as file:
-                count += sum(math.prod(file.get_slice(key).get_shape()) for key in file.keys())  # noqa: SIM118
-        else:
-            count += path.stat().st_size // 2
-    return count
 
 
 def open_base(folder: Path, name: str | None = None) -> Base:

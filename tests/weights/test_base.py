@@ -12,7 +12,15 @@ from kolors_submit.device import Cuda, Gpu, find_device
 from kolors_submit.errors import InputError, OutsideError
 from kolors_submit.files import file_digest
 from kolors_submit.report import quiet
-from kolors_submit.weights import choose_files, find_base, find_clip, find_predictor, find_tower, open_base
+from kolors_submit.weights import (
+    choose_files,
+    count_parameters,
+    find_base,
+    find_clip,
+    find_predictor,
+    find_tower,
+    open_base,
+)
 from kolors_submit.weights.digests import LARGE, digests_of, record_path
 from kolors_submit.weights.known import KNOWN, OFFICIAL_PREDICTOR
 
@@ -82,6 +90,18 @@ def test_a_folder_that_is_no_base_is_refused(tmp_path, tiny_base):
 def test_safetensors_are_read_before_bin_and_code_never():
     names = ["a/config.json", "a/x.bin", "a/x.safetensors", "b/y.bin", "b/y.py", "b/tokenizer.model", ".git/z.json"]
     assert choose_files(names) == ["a/config.json", "a/x.safetensors", "b/tokenizer.model", "b/y.bin"]
+
+
+def test_weights_in_two_precisions_are_counted_once(tiny_base, tmp_path):
+    """As the published diffusers layout has them: one of them is read."""
+    folder = shutil.copytree(tiny_base, tmp_path / "tiny")
+    weights = folder / "unet/diffusion_pytorch_model.safetensors"
+    shutil.copy(weights, weights.with_suffix(".fp16.safetensors"))
+    count = count_parameters(open_base(folder), "unet")
+    assert count == count_parameters(open_base(tiny_base), "unet") > 0
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(InputError, match=r"diffusion_pytorch_model\.safetensors cannot be read"):
+        count_parameters(open_base(folder), "unet")
 
 
 def test_large_files_are_read_once_and_again_when_they_change(tmp_path, monkeypatch):
