@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from kolors_submit.errors import InputError
+from kolors_submit.story.sentences import yaml_sentence
 from kolors_submit.text import STEERING, tame
 
 MAX_BYTES = 1_000_000
@@ -90,10 +91,11 @@ def read_document(path: Path) -> Document:
         values = _plain(node, (), lines, problems) if node is not None else None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        detail = getattr(error, "problem", None) or str(error)
-        raise refuse(f"is not YAML: {detail}", mark.line + 1 if mark else None) from error
-    except (UnicodeDecodeError, ValueError) as error:
-        raise refuse(f"is not readable as UTF-8 YAML: {error}") from error
+        raise refuse(yaml_sentence(error), mark.line + 1 if mark else None) from error
+    except UnicodeDecodeError as error:
+        raise refuse("is not UTF-8; save it as UTF-8", data[: error.start].count(b"\n") + 1) from error
+    except ValueError as error:
+        raise refuse(f"is not readable as YAML: {error}") from error
     if problems:
         raise StoryError([Problem(name, line, "", message) for line, message in problems])
     if not isinstance(values, dict):
@@ -163,5 +165,7 @@ def _plain(node: yaml.Node, path: Location, lines: dict[Location, int], problems
             values[key] = _plain(value_node, (*path, key), lines, problems)
             lines[(*path, key)] = key_node.start_mark.line + 1
         return values
+    if node.tag == "tag:yaml.org,2002:timestamp":
+        return node.value  # no setting is a date; a title may look like one
     loader = yaml.SafeLoader("")
     return loader.construct_object(node)

@@ -1,12 +1,16 @@
-"""Hints, not errors, about prompts: what text-to-image models are known to fail at."""
+"""Hints, not errors: what text-to-image models are known to fail at in prompts, and what looks misspelt."""
 
 from __future__ import annotations
 
+import difflib
 import re
 
 from kolors_submit.story.document import Document, Problem
 from kolors_submit.story.model import Story
 from kolors_submit.story.prompts import panel_prompt
+
+BASES = ("kolors", "picturebook")
+"""Bases with a name; any other is the name of a folder."""
 
 _QUOTED = re.compile(r"[“”「」『』‘’\"]")
 _WRITING = re.compile(r"写着|写有|字样|文字|标语|\b(?:reads?|says?|saying|written|lettering|words)\b", re.IGNORECASE)
@@ -30,7 +34,11 @@ _ATTRIBUTE = re.compile(
 
 def hints(document: Document, story: Story) -> list[Problem]:
     """What is likely to fail in a story that is valid; one finding a panel and cause."""
-    found = []
+    found = [
+        document.problem(("bases", name), f"is a base of your own; did you mean {near[0]}?", hint=True)
+        for name in story.bases
+        if name not in BASES and (near := difflib.get_close_matches(name, BASES, 1))
+    ]
     for index, panel in enumerate(story.panels):
         prompt = panel_prompt(story, panel).positive
         own = panel_prompt(story.model_copy(update={"style": type(story.style)()}), panel).positive

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from pydantic import ValidationError
 from kolors_submit.story.document import Document, Location, Problem, StoryError, hidden_problems, read_document
 from kolors_submit.story.model import PANELS, SCHEMA, Panel, Story, Style
 from kolors_submit.story.prompts import MAX_TOKENS, UnknownName, panel_prompt, split_at_limit, token_count
+from kolors_submit.story.sentences import sentence
 from kolors_submit.story.settings import with_settings
 
 
@@ -25,8 +27,15 @@ def load_story(path: Path | str, base: str | None = None, settings: Sequence[str
     document = read_document(Path(path))
     story, problems = validate(Document(document.file, with_settings(document.values, settings), document.lines))
     if story is None:
-        raise StoryError(problems)
+        raise StoryError([_of_setting(problem, settings) for problem in problems])
     return story if base is None else resolve(story, base, settings)
+
+
+def _of_setting(problem: Problem, settings: Sequence[str]) -> Problem:
+    """A finding about what a setting of the command line has put in, which no line of the file says."""
+    key = f"panels.{problem.panel}.{problem.field}" if problem.panel else problem.field
+    said = any(setting.partition("=")[0].strip() == key for setting in settings)
+    return replace(problem, file="--set", line=None) if said else problem
 
 
 def resolve(story: Story, base: str, settings: Sequence[str] = ()) -> Story:
@@ -58,7 +67,7 @@ def validate(document: Document) -> tuple[Story | None, list[Problem]]:
     try:
         story = Story.model_validate(document.values)
     except ValidationError as error:
-        problems += [document.problem(_location(item["loc"]), _sentence(item)) for item in error.errors()]
+        problems += [document.problem(_location(document.values, item), sentence(item)) for item in error.errors()]
     if isinstance(schema, int) and schema < 1:
         problems.append(document.problem(("schema",), f"is {schema}; the first format is 1"))
     problems += _panel_count_problem(document)
@@ -119,18 +128,11 @@ def _words_only(values: dict[str, Any]) -> Story:
     return Story.model_construct(None, **words)
 
 
-def _location(location: tuple[Any, ...]) -> Location:
+def _location(values: Any, item: Mapping[str, Any]) -> Location:
     """pydantic's location without the names of union branches, which no line of the file has."""
-    return tuple(part for part in location if isinstance(part, int) or part.replace("_", "").isalnum())
-
-
-def _sentence(item: Any) -> str:
-    """One of pydantic's findings in our words, where ours are clearer."""
-    kind, given = item["type"], item.get("input")
-    if kind == "extra_forbidden":
-        return "unknown key; see stories/story.schema.json for those that exist"
-    if kind == "missing":
-        return "is missing"
-    message = item["msg"].removeprefix("Value error, ")
-    shown = repr(given)
-    return f"{message} (here: {shown})" if len(shown) <= 60 and kind != "value_error" else message
+    known: list[str | int] = []
+    for part in item["loc"]:
+        if part in values if isinstance(values, dict) else isinstance(values, list) and isinstance(part, int):
+            known.append(part)
+            values = values[part]
+    return (*known, item["loc"][-1]) if item["type"] == "missing" else tuple(known)

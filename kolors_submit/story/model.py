@@ -23,7 +23,7 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z_\u4e00-\u9fff][\w\u4e00-\u9fff-]{
 MAX_SEED = 2**53 - 1
 """Browsers round larger ones."""
 
-Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
+Seed = Annotated[int, Field(ge=0, le=MAX_SEED, strict=True)]
 Side = Annotated[int, Field(ge=64, le=2048, multiple_of=8)]
 
 
@@ -185,11 +185,17 @@ class BaseOverrides(Part):
     train: dict[str, Any] = Field({})
     render: dict[str, Any] = Field({})
 
-    @model_validator(mode="after")
-    def _overrides_are_settings(self) -> BaseOverrides:
-        Train.model_validate(self.train)
-        Render.model_validate(self.render)
-        return self
+    @field_validator("train")
+    @classmethod
+    def _train_settings(cls, value: dict[str, Any]) -> dict[str, Any]:
+        Train.model_validate(value)
+        return value
+
+    @field_validator("render")
+    @classmethod
+    def _render_settings(cls, value: dict[str, Any]) -> dict[str, Any]:
+        Render.model_validate(value)
+        return value
 
 
 class Story(Part):

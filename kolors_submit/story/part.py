@@ -10,6 +10,6 @@ Text = Annotated[str, Field(max_length=10_000)]
 
 
 class Part(BaseModel):
-    """What all parts of a story share: unknown keys are refused, and a loaded part does not change."""
+    """What all parts of a story share: no unknown keys, no infinite numbers, and a loaded part does not change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True, allow_inf_nan=False)

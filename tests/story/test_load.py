@@ -176,8 +176,67 @@ def test_bad_settings_are_explained(tmp_path, setting):
 
 
 def test_overrides_are_checked_like_settings(tmp_path):
-    found = problems(tmp_path, GOOD + "bases:\n  tiny:\n    train: {rnk: 4}\n")
-    assert len(found) == 1 and "bases.tiny" in found[0] and "rnk" in found[0]
+    found = problems(tmp_path, GOOD + "bases:\n  tiny:\n    train: {rnk: 4}\n    render: {steps: 0}\n    trian: {}\n")
+    assert found == [
+        "story.yaml:17: bases.tiny.train.rnk: unknown key; did you mean rank?",
+        "story.yaml:18: bases.tiny.render.steps: has to be greater than or equal to 1 (here: 0)",
+        "story.yaml:19: bases.tiny.trian: unknown key; did you mean train?",
+    ]
+
+
+def test_a_problem_of_a_setting_names_the_setting(tmp_path):
+    with pytest.raises(StoryError) as caught:
+        load_story(write(tmp_path, GOOD), None, ["train.rank=abc", "panels.2.seed=yes"])
+    assert [str(problem) for problem in caught.value.problems] == [
+        "--set: train.rank: has to be a whole number (here: 'abc')",
+        "--set: panel 2: seed: has to be a whole number (here: True)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("title: A story", "title: A story\nfoo bar: 1", "3: foo bar: unknown key"),
+        ("title: A story", "title: A story\ntrain: {learning-rate: 1}", "3: train.learning-rate: unknown key; did you"),
+        ("title: A story", "title: yes", "2: title: has to be text; put it in quotes (here: True)"),
+        ("title: A story", "title: A story\ntrain: {weight_decay: .inf}", "train.weight_decay: has to be a finite num"),
+        ("title: A story", "title: A story\ntrain: {targets: to_q}", "3: train.targets: has to be a list, as in [a"),
+        ("{小雨: 一位", "{1 小: x, 小雨: 一位", "3: characters.1 小: is no name: write letters or hanzi first"),
+        ("seed: 0", "seed: yes", "7: panel 1: seed: has to be a whole number (here: True)"),
+        ("seed: 0", "seed: 1.5", "7: panel 1: seed: has to be a whole number (here: 1.5)"),
+        (
+            "title: A story",
+            "\ttitle: A story",
+            "2: is not YAML: found character '\\t' that cannot start any token (a tab",
+        ),
+        (
+            "title: A story",
+            "title： A story",
+            "3: is not YAML: could not find expected ':' (a line without `key: value`",
+        ),
+        ("title: A story", "title: A: story", "2: is not YAML: mapping values are not allowed here (a second `: ` in"),
+        ("schema: 1", "schema: 1\n  title: x", "2: is not YAML: mapping values are not allowed here (a second `: ` in"),
+    ],
+)
+def test_typical_mistakes_are_said_in_plain_words(tmp_path, old, new, said):
+    found = problems(tmp_path, GOOD.replace(old, new, 1))
+    assert len(found) == 1 and found[0].startswith("story.yaml:") and said in found[0], found
+
+
+def test_another_encoding_is_named_with_its_line(tmp_path):
+    (tmp_path / "story.yaml").write_bytes(GOOD.encode("gb18030"))
+    with pytest.raises(StoryError, match=r"story.yaml:3: is not UTF-8; save it as UTF-8"):
+        load_story(tmp_path / "story.yaml")
+
+
+def test_a_title_may_look_like_a_date_and_a_file_may_start_with_a_byte_order_mark(tmp_path):
+    assert load_story(write(tmp_path, "\ufeff" + GOOD.replace("A story", "2024-13-45"))).title == "2024-13-45"
+
+
+def test_a_misspelt_base_is_a_hint(tmp_path):
+    path = write(tmp_path, GOOD + "bases: {picturbook: {train: {rank: 4}}, mine: {train: {rank: 4}}}\n")
+    (hint,) = [hint for hint in hints(read_document(path), load_story(path)) if hint.field.startswith("bases")]
+    assert str(hint).endswith("story.yaml:15: bases.picturbook: is a base of your own; did you mean picturebook?")
 
 
 def test_hints(tmp_path):
@@ -210,7 +269,7 @@ def test_captions_are_words_or_who_writes_them(tmp_path):
 @pytest.mark.parametrize(
     ("captions", "problem"),
     [
-        ("{by: wd14, threshold: 2}", "dataset.captions.threshold: Input should be less than 1"),
+        ("{by: wd14, threshold: 2}", "dataset.captions.threshold: has to be less than 1"),
         ("{by: wd14, tresh: 0.2}", "dataset.captions.tresh: unknown key"),
         ("{by: wd15}", "dataset.captions: write a caption, one of wd14, vlm, data-juicer, or settings with `by:`"),
         ("{threshold: 0.3}", "dataset.captions: write a caption"),
