@@ -9,14 +9,17 @@ from __future__ import annotations
 import importlib
 import json
 import keyword
+import os
 import sys
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
 from kolors_submit.cli.answer import Answer, problems_of, status_of
 from kolors_submit.cli.interrupt import interruptible
+from kolors_submit.errors import OutsideError
 from kolors_submit.text import tame
 
 VERBS = (
@@ -87,6 +90,8 @@ def run(arguments: Sequence[str]) -> int:
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         status = 2
+    except SystemExit:  # rich's way to say that nobody reads stderr any more
+        status = OutsideError.exit_status
     except (Exception, KeyboardInterrupt) as error:
         if debug and not isinstance(error, click.ClickException):
             import traceback
@@ -96,11 +101,21 @@ def run(arguments: Sequence[str]) -> int:
         status = status_of(error)
         answer.problems += problems
         if isinstance(error, click.UsageError) and error.ctx is not None:
-            click.echo(error.ctx.get_usage(), err=True)
+            click.echo(f"{error.ctx.get_usage()}\n`{error.ctx.command_path} --help` says more.", err=True)
         for problem in problems:
             click.secho("error: ", fg="red", err=True, nl=False)
             click.echo(tame(problem["text"]), err=True)
     if as_json:
-        sys.stdout.write(json.dumps(answer.value(ok=status == 0), ensure_ascii=False) + "\n")
-        sys.stdout.flush()
+        _print_json(answer.value(ok=status == 0))
     return status
+
+
+def _print_json(value: dict[str, Any]) -> None:
+    """One line of JSON, in UTF-8 whatever the terminal's encoding is; a reader who has gone is no error."""
+    # Half a surrogate pair (a file's name that is no UTF-8) becomes \udcff, which is JSON's own way to write it.
+    line = json.dumps(value, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
+    try:
+        sys.stdout.buffer.write(line)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it ends

@@ -150,6 +150,28 @@ def test_a_variant_has_a_run_folder_of_its_own(story, tiny_base, tmp_path, capsy
     assert answer(capsys, "render", story, *place, "--set", "train.rang=2")[0] == 2
 
 
+@pytest.mark.parametrize("name", ["文件", "b\udcffd"])
+def test_json_is_utf8_whatever_the_terminal_and_the_files_name_are(name, tmp_path):
+    program = [sys.executable, "-m", "kolors_submit", "check", name, "--json"]
+    env = _env() | {"PYTHONIOENCODING": "ascii"}
+    result = subprocess.run(program, capture_output=True, cwd=tmp_path, env=env)
+    assert result.returncode == 2, result.stderr
+    assert json.loads(result.stdout.decode("utf-8"))["outputs"]["bundle"] == name
+    assert b"Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(("stream", "status"), [("stdout", 0), ("stderr", 3)])
+def test_a_reader_who_has_gone_is_no_traceback(stream, status, tmp_path):
+    program = [sys.executable, "-m", "kolors_submit", "weights", "list", "--json"]
+    reading, writing = os.pipe()
+    os.close(reading)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | {stream: writing}
+    result = subprocess.run(program, text=True, cwd=tmp_path, env=_env(), **pipes)
+    os.close(writing)
+    assert result.returncode == status
+    assert "Traceback" not in (result.stdout or "") + (result.stderr or "")
+
+
 def test_quiet_is_silent_but_for_errors(story, tiny_base, tmp_path, capsys):
     assert run(["story", "check", str(story), "--quiet"]) == 0
     assert capsys.readouterr() == ("", "")
