@@ -182,5 +182,10 @@ def _panel_scores(value: dict[str, Any]) -> list[float]:
 
 
 def _number(value: Any) -> float | None:
-    sound = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return float(value) if sound else None
+    """A number that a float holds; JSON has larger ones."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:
+        return None

@@ -38,12 +38,12 @@ def shape(folder: Path, names: list[str]) -> Iterator[Finding]:
             yield fail("paths", f"{name[:200]!r} {problem}")
         elif path.is_symlink() or not path.is_file():
             yield fail("paths", f"{name} is a link or no plain file")
-        elif path.stat().st_nlink > 1:
-            yield warn("paths", f"{name} has another name outside (a hard link)")
         elif path.stat().st_size > layout.size_limit(name):
             yield fail(
                 "sizes", f"{name} has {path.stat().st_size:,} bytes; at most {layout.size_limit(name):,} are allowed"
             )
+        elif path.stat().st_nlink > 1:
+            yield warn("paths", f"{name} has another name outside (a hard link)")
     for one, other in layout.collisions(names):
         yield fail("paths", f"{one} and {other} would be one file on some systems")
 
@@ -69,7 +69,9 @@ def manifest_is_true(bundle: Opened) -> Iterator[Finding]:
 def secrets(bundle: Opened) -> Iterator[Finding]:
     """No text file holds what looks like a hub's token."""
     for name in bundle.names:
-        if name.endswith((".md", ".json", ".yaml", ".csv")) and _TOKENS.search((bundle.folder / name).read_bytes()):
+        if name.endswith((".md", ".json", ".yaml", ".csv", ".html")) and _TOKENS.search(
+            (bundle.folder / name).read_bytes()
+        ):
             yield fail("secrets", f"{name} holds what looks like a hub's token; revoke it and remove it")
 
 
@@ -150,7 +152,7 @@ def _panel(bundle: Opened, name: str, **changed: Any) -> Iterator[Finding]:
     """A picture against the panel of its number, rendered with the story's settings but for those `changed`."""
     size, text = _open_picture(bundle.folder / name, "PNG", layout.MAX_PANEL_SIDE**2)
     story, number = bundle.story, Path(name).stem
-    if story is None or not number.isdigit() or not 1 <= int(number) <= len(story.panels):
+    if story is None or not number.isdecimal() or not 1 <= int(number) <= len(story.panels):
         return
     if size != (story.render.width, story.render.height):
         wanted = f"{story.render.width}x{story.render.height}"

@@ -45,6 +45,6 @@ def _step(target: Any, part: str, setting: str) -> Any:
 
 def _index(items: list[Any], part: str, setting: str) -> int:
     """Panels count from 1 on the command line, as they do in file names."""
-    if not part.isdigit() or not 1 <= int(part) <= len(items):
+    if not part.isdecimal() or not 1 <= int(part) <= len(items):
         raise InputError(f"--set {setting}: {part} is no number from 1 to {len(items)}")
     return int(part) - 1

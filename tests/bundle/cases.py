@@ -196,6 +196,43 @@ CASES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "a handler": (lambda b: replace(b, "index.html", "<main>", "<main onload=x>"), "has the attribute onload"),
     "a link out": (lambda b: replace(b, "index.html", "</main>", "<a href=http://a>a</a></main>"), "has the tag a"),
     "no policy": (lambda b: replace(b, "index.html", "default-src 'none'", "default-src *"), "content security policy"),
+    "a script that a browser sees before the policy": (
+        lambda b: replace(b, "index.html", "<head>", "<head><!--><script>1</script>-->"),
+        "page: index.html does not begin with this program's head",
+    ),
+    "a script that a browser sees in a comment": (
+        lambda b: replace(b, "index.html", "</main>", "<!--><script>1</script>--></main>"),
+        "page: index.html has a comment",
+    ),
+    "a tag that a browser sees in a marked section": (
+        lambda b: replace(b, "index.html", "</main>", "<![CDATA[><meta http-equiv=refresh content=0>]]></main>"),
+        "page: index.html has a comment",
+    ),
+    "a tag that a browser sees in a style": (
+        lambda b: replace(b, "index.html", "</main>", "<svg><style><meta http-equiv=refresh></style></svg></main>"),
+        "page: index.html has the tag style",
+    ),
+    "a policy in the body, which browsers pass over": (
+        lambda b: replace(b, "index.html", "<head>", "</head><body><p>1</p>"),
+        "page: index.html does not begin",
+    ),
+    "a link that runs, by its name": (
+        lambda b: replace(b, "README.md", "## ", "[x][1]\n\n[1]: javascript:1\n\n## "),
+        "mark-up: README.md",
+    ),
+    "a link that runs, behind an entity": (
+        lambda b: replace(b, "README.md", "](story.jpg)", "](&#106;avascript:1)"),
+        "mark-up: README.md",
+    ),
+    "a token in the page": (
+        lambda b: replace(b, "index.html", "</main>", f"<p>hf_{'a' * 34}</p></main>"),
+        "secrets: index.html holds",
+    ),
+    "a picture whose number is none": (
+        lambda b: shutil.copy(b / "images/01.png", b / "images/²1.png"),
+        "panels: images/²1.png belongs to no panel",
+    ),
+    "a score that no float holds": (lambda b: panel_scores(b, [10**400] * 8), "scores: scores.json lacks"),
     "a broken sheet": (lambda b: os.truncate(b / "story.jpg", 200), "sheet: story.jpg is no sound JPEG"),
     "a token": (lambda b: (b / "post.md").write_text("hf_" + "a" * 34), "secrets: post.md holds"),
     "an extra file": (lambda b: (b / "notes.txt").write_text("x"), "files: notes.txt is no file of a bundle"),

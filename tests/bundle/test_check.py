@@ -121,6 +121,12 @@ def test_nothing_is_opened_where_sizes_are_wrong(bundle: Path, failures: Callabl
     assert failures(bundle) == ["sizes: story.yaml has 2,000,000 bytes; at most 1,000,000 are allowed"]
 
 
+def test_a_second_name_does_not_hide_a_files_size(bundle: Path, failures: Callable[[Path], list[str]]) -> None:
+    os.truncate(bundle / "story.yaml", 2_000_000)
+    os.link(bundle / "story.yaml", bundle.parent / "another name")
+    assert failures(bundle) == ["sizes: story.yaml has 2,000,000 bytes; at most 1,000,000 are allowed"]
+
+
 def test_names_that_collide(bundle: Path, failures: Callable[[Path], list[str]]) -> None:
     (bundle / "images/A.png").write_bytes(b"1")
     (bundle / "images/a.png").write_bytes(b"1")
