@@ -71,8 +71,8 @@ def publish(bundle: Path, target: Target, report: Reporter) -> dict[str, Any]:
         _compare(folder, files, repository)
         _tag(repository, folder, report)
         value = _summary(repository, opened.story, target, folder, plan)
-        write_json(bundle.parent / PUBLISHED, value)
-        write_text(bundle.parent / layout.POST, _post(folder, repository.page, value["display_name"]))
+        write_json(bundle.resolve().parent / PUBLISHED, value)
+        write_text(bundle.resolve().parent / layout.POST, _post(folder, repository.page, value["display_name"]))
     report.stage("publish", f"{value['page']}: {len(files)} files, each as in the manifest", done=True)
     return value
 

@@ -51,6 +51,14 @@ def test_the_hub_holds_the_bundle_and_nothing_else(hub, entry, where):
         assert hub.repositories[NAME].display_name == "示例队-可图Kolors训练-雨天的猫"
 
 
+def test_a_bundle_named_by_a_dot_stays_what_it_is(hub, entry, monkeypatch):
+    before = files_of(entry)
+    monkeypatch.chdir(entry)
+    send(Path())
+    assert files_of(entry) == before
+    assert (entry.parent / "published.json").is_file() and (entry.parent / "post.md").is_file()
+
+
 @pytest.mark.parametrize("where", HUBS)
 def test_publishing_again_sends_nothing(hub, entry, where):
     send(entry, where)
