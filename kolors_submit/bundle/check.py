@@ -89,6 +89,8 @@ def _check_folder(folder: Path) -> list[Finding]:
     shape = list(rules_files.shape(folder, names))
     if any(finding.level == "fail" for finding in shape):
         return shape
+    if not set(names) & set(layout.FILES):
+        return [fail("files", "none of a bundle's files lies here; name the folder that holds manifest.json")]
     bundle, unreadable = open_values(folder, names)
     # A rule that says nothing about a bundle with unreadable or missing files may just have had nothing to look at.
     complete = not unreadable and set(layout.required(names)) <= set(names)

@@ -169,7 +169,8 @@ def test_nothing_there(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="does not exist"):
         check(tmp_path / "absent")
     (tmp_path / "empty").mkdir()
-    assert any(finding.level == "fail" for finding in check(tmp_path / "empty"))
+    (finding,) = check(tmp_path / "empty")
+    assert finding.level == "fail" and "name the folder that holds manifest.json" in finding.message
 
 
 def test_golden_bundle_of_format_1() -> None:
