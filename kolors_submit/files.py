@@ -67,6 +67,8 @@ def write_error(path: Path, error: OSError) -> OutsideError:
         errno.EDQUOT: "the disk quota is used up; free some space and run again",
         errno.EACCES: "no permission to write there; choose another folder with --runs or mend its owner",
         errno.EPERM: "no permission to write there; choose another folder with --runs or mend its owner",
+        errno.ENOTDIR: "a file stands where a folder has to be; choose another folder, or move that file",
+        errno.EEXIST: "a file stands where a folder has to be; choose another folder, or move that file",
         errno.EROFS: "the file system is read-only; choose another folder with --runs",
     }.get(error.errno or 0, f"{error.strerror or error}; run again")
     return OutsideError(f"cannot write {path}: {advice}")

@@ -71,6 +71,8 @@ def verbs() -> None:
     \b
     kolors-submit submission stories/watercolor.yaml    everything, in order; again: only what changed
     kolors-submit VERB --help                           one verb
+
+    STORY is a story file such as that one, BUNDLE the folder or the zip file that is published.
     """
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from kolors_submit.cli.answer import Answer, problem
-from kolors_submit.cli.options import open_job, placed, reporter, said
+from kolors_submit.cli.options import bundle_of, placed, reporter, said
 
 
 @click.command("check", short_help="Hold a bundle to every rule.")
@@ -25,7 +25,7 @@ def command(answer: Answer, /, bundle: Path | None, story: Path | None, quiet: b
         raise click.UsageError("name a bundle, or a story with --story")
     report = reporter(quiet)
     if story is not None:
-        bundle = open_job(answer, report, story, place).run.bundle
+        bundle = bundle_of(answer, report, story, place).bundle
     assert bundle is not None
     answer.outputs["bundle"] = bundle
     findings = check_bundle(bundle, report)

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from kolors_submit.cli.answer import Answer
-from kolors_submit.cli.options import open_job, placed, reporter, said, story_argument
+from kolors_submit.cli.options import Finite, open_job, placed, reporter, said, story_argument
 
 
 class Listed(click.ParamType[tuple[Any, ...]]):
@@ -32,9 +32,17 @@ class Listed(click.ParamType[tuple[Any, ...]]):
 @story_argument
 @click.option("--seeds", default=8, show_default=True, type=click.IntRange(1, 1000), help="Candidates of each panel.")
 @click.option("--panels", default=(), type=Listed(click.IntRange(1)), metavar="N,N", help="Only these panels.")
-@click.option("--lora-strength", "strengths", default=(), type=Listed(click.FloatRange(-4, 4)), metavar="X,X")
-@click.option("--checkpoints", default=(), type=Listed(click.IntRange(1), "last"), metavar="last,N", help="By step.")
-@click.option("--steps", default=(), type=Listed(click.IntRange(1, 1000)), metavar="N,N", help="Sampling steps.")
+@click.option(
+    "--lora-strength", "strengths", default=(), type=Listed(Finite(-4, 4)), metavar="X,X", help="Strengths to try."
+)
+@click.option(
+    "--checkpoints",
+    default=(),
+    type=Listed(click.IntRange(1), "last"),
+    metavar="last,N",
+    help="Training checkpoints to try, by step; last is the finished LoRA.",
+)
+@click.option("--steps", default=(), type=Listed(click.IntRange(1, 1000)), metavar="N,N", help="Sampling steps to try.")
 @click.option("--apply", "picks", type=click.Path(path_type=Path), metavar="FILE", help="Write picks.json's seeds.")
 @click.option("--pick", type=click.Choice(["best"]), help="Explore, then write the best candidates' seeds.")
 @placed

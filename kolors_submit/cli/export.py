@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from kolors_submit.cli.answer import Answer
-from kolors_submit.cli.options import reporter, said
+from kolors_submit.cli.options import Finite, reporter, said
 
 READERS = {
     "kohya": "ComfyUI (LoraLoaderModelOnly) and diffusers read it; alpha is in the file",
@@ -21,7 +21,7 @@ READERS = {
 @click.option("--to", required=True, type=click.Choice(list(READERS)), help="Whose keys to write.")
 @click.option("--from", "keys", default="auto", type=click.Choice(["auto", *READERS]), help="Whose keys LORA has.")
 @click.option("--base", default="auto", metavar="BASE", help="auto, kolors, picturebook or a base's folder.")
-@click.option("--alpha", type=click.FloatRange(min=0, min_open=True), help="For a file that has none; else the rank.")
+@click.option("--alpha", type=Finite(min=0, min_open=True), help="For a file that has none; else the rank.")
 @click.option("--out", type=click.Path(path_type=Path), help="Where to; else beside LORA.")
 @said
 @click.pass_obj

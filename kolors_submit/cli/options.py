@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,13 +10,26 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from kolors_submit.errors import InputError
+
 if TYPE_CHECKING:
     from kolors_submit.cli.answer import Answer
     from kolors_submit.report import Reporter
-    from kolors_submit.run import Job
+    from kolors_submit.run import Job, Run
     from kolors_submit.weights.download import Ask
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+
+class Finite(click.FloatRange):
+    """A number within a range, which nan would pass and infinity may."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number; fails for one that is not finite."""
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is no finite number", param, ctx)
+        return number
 
 
 def said(function: Decorated) -> Decorated:
@@ -47,15 +61,31 @@ def placed(function: Decorated) -> Decorated:
 def computed(function: Decorated) -> Decorated:
     """--vram, --price, --budget: on verbs that compute for long. No result depends on the last two."""
     options = (
-        click.option("--vram", type=click.FloatRange(min=1), metavar="GB", help="Stay within a card of this size."),
-        click.option("--price", type=float, metavar="MONEY", help="Of an hour of this machine: show the cost so far."),
+        click.option("--vram", type=Finite(min=1), metavar="GB", help="Stay within a card of this size."),
         click.option(
-            "--budget", type=float, metavar="MONEY", help="Save and stop (exit 3) before this call costs more."
+            "--price",
+            type=Finite(min=0, min_open=True),
+            metavar="MONEY",
+            help="What an hour here costs: shows what the call does.",
+        ),
+        click.option(
+            "--budget",
+            type=Finite(min=0, min_open=True),
+            metavar="MONEY",
+            help="Save and stop (exit 3) before this call costs more.",
         ),
     )
     for option in reversed(options):
         function = option(function)
     return function
+
+
+def bundle_of(answer: Answer, /, report: Reporter, story: Path, options: dict[str, Any]) -> Run:
+    """The run folder of a story whose bundle is there; raises InputError where it is not."""
+    run = open_job(answer, report, story, options).run
+    if not run.bundle.is_dir():
+        raise InputError(f"{run.bundle} does not exist; run `kolors-submit submission {story}` first")
+    return run
 
 
 story_argument = click.argument("story", type=click.Path(path_type=Path))

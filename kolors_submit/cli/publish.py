@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from kolors_submit.cli.answer import Answer
-from kolors_submit.cli.options import open_job, placed, reporter, said
+from kolors_submit.cli.options import bundle_of, placed, reporter, said
 
 
 @click.command("publish", short_help="Send a bundle to ModelScope or Hugging Face.")
@@ -36,7 +36,7 @@ def command(answer: Answer, /, bundle: Path | None, story: Path | None, quiet: b
     target = Target(**{name: options.pop(name) for name in fields})
     report = reporter(quiet)
     if story is not None:
-        run = open_job(answer, report, story, options).run
+        run = bundle_of(answer, report, story, options)
         bundle = run.bundle
         with run.hold("publish"):
             answer.metrics |= publish(bundle, target, report)

@@ -9,6 +9,7 @@ import click
 
 from kolors_submit.cli.answer import Answer
 from kolors_submit.cli.options import open_job, placed, reporter, said
+from kolors_submit.errors import InputError
 
 
 @click.command("score", short_help="Score the panels, or any folder of pictures.")
@@ -30,6 +31,8 @@ def command(
         raise click.UsageError("--predictor goes with --images; a story is scored by its base's predictor")
     report = reporter(quiet)
     if images is not None:
+        if not images.is_dir():
+            raise InputError(f"--images {images}: no such folder")
         from kolors_submit.device import find_device
         from kolors_submit.score import score_folder
         from kolors_submit.weights import find_predictor

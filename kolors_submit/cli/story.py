@@ -16,7 +16,7 @@ def command() -> None:
     """Check a story file, show its prompts as the model reads them, write the schema that editors use."""
 
 
-@command.command("check")
+@command.command("check", short_help="Report every problem of story files.")
 @click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
 @said
 @click.pass_obj
@@ -45,7 +45,7 @@ def check(answer: Answer, /, files: tuple[Path, ...], quiet: bool) -> None:
         raise StoryError(found)
 
 
-@command.command("show")
+@command.command("show", short_help="Show every panel's prompt and its length.")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--base", help="As it is resolved for this base, as in picturebook.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A setting, as in train.rank=32.")
@@ -75,7 +75,7 @@ def show(answer: Answer, /, file: Path, base: str | None, settings: tuple[str, .
     answer.metrics["panels"] = panels
 
 
-@command.command("schema")
+@command.command("schema", short_help="Write the JSON schema that editors use.")
 @click.argument("file", default="stories/story.schema.json", type=click.Path(path_type=Path))
 @said
 @click.pass_obj

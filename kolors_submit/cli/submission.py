@@ -18,7 +18,10 @@ from kolors_submit.cli.options import computed, open_job, placed, reporter, said
 @said
 @click.pass_obj
 def command(answer: Answer, /, story: Path, quiet: bool, **place: Any) -> None:
-    """Data, training, panels, score, bundle and check, in order; what is done already is left alone."""
+    """Make a story's entry: data, training, panels, score, bundle and check, in order.
+
+    STORY is a story file such as stories/watercolor.yaml. What is done already is left alone.
+    """
     from kolors_submit import submission
 
     job = open_job(answer, reporter(quiet), story, place)

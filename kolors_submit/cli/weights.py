@@ -14,7 +14,7 @@ def command() -> None:
     """Fetch Kolors, the aesthetics predictor and the half-precision VAE, list them, verify their bytes."""
 
 
-@command.command("fetch")
+@command.command("fetch", short_help="Download what is not here yet.")
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--hub", default="auto", type=click.Choice(["auto", "modelscope", "huggingface"]), help="Where from.")
 @click.option("--yes", is_flag=True, help="Download without asking.")
@@ -38,7 +38,7 @@ def fetch(answer: Answer, /, names: tuple[str, ...], hub: str, yes: bool, quiet:
             report.say(f"{name}: nothing to do")
 
 
-@command.command("list")
+@command.command("list", short_help="Show the known weights, and which are here.")
 @said
 @click.pass_obj
 def list_(answer: Answer, /, quiet: bool) -> None:
@@ -46,13 +46,15 @@ def list_(answer: Answer, /, quiet: bool) -> None:
     from kolors_submit import weights
     from kolors_submit.weights.download import gigabytes
 
-    known = weights.KNOWN.values()
-    rows = [(w.name, w.purpose, gigabytes(w.size), "here" if w.is_here() else "not here") for w in known]
-    reporter(quiet).table(f"weights in {weights.weights_folder()}", ("name", "for", "about", ""), rows)
+    known, report = weights.KNOWN.values(), reporter(quiet)
     answer.metrics["weights"] = {w.name: {"here": w.is_here(), "size": w.size, "folder": str(w.folder)} for w in known}
+    report.say(f"weights in {weights.weights_folder()}")
+    for one in known:  # no table: it would cut the names that `fetch` takes
+        report.say(f"{'here' if one.is_here() else 'not here':<10}{one.name} ({gigabytes(one.size)})")
+        report.say(f"{'':<10}{one.purpose}")
 
 
-@command.command("verify")
+@command.command("verify", short_help="Read every fetched file and compare its SHA-256.")
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @said
 @click.pass_obj
@@ -63,7 +65,10 @@ def verify(answer: Answer, /, names: tuple[str, ...], quiet: bool) -> None:
 
     report = reporter(quiet)
     damaged = []
-    for name in names or [known.name for known in weights.KNOWN.values() if known.is_here()]:
+    chosen = names or [known.name for known in weights.KNOWN.values() if known.is_here()]
+    if not chosen:
+        report.say(f"no weights in {weights.weights_folder()} yet; nothing to verify")
+    for name in chosen:
         folder = weights.weights_folder() / name
         files = read_record(folder)["files"]
         if not files:

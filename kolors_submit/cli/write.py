@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from kolors_submit.cli.answer import Answer
-from kolors_submit.cli.options import reporter, said
+from kolors_submit.cli.options import Finite, reporter, said
 from kolors_submit.errors import InputError
 
 QWEN = "qwen-plus"
@@ -26,7 +26,7 @@ QWEN = "qwen-plus"
 @click.option("--team", default="", help="Whose story it is.")
 @click.option("--endpoint", "url", metavar="URL", help="OpenAI-compatible address; else $OPENAI_BASE_URL or DashScope.")
 @click.option("--model", help=f"The model to ask; else $OPENAI_MODEL, on DashScope {QWEN}.")
-@click.option("--timeout", default=900.0, type=click.FloatRange(min=0, min_open=True), help="Seconds for one answer.")
+@click.option("--timeout", default=900.0, type=Finite(min=0, min_open=True), help="Seconds for one answer.")
 @click.option("--force", is_flag=True, help="Overwrite --out.")
 @said
 @click.pass_obj

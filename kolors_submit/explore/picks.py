@@ -43,8 +43,8 @@ def read_picks(path: Path) -> Picks:
         ) from error
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise InputError(f"{path} is no picks.json: {where}: {first['msg']}; save it from the page again") from error
+        where = ": ".join((*map(str, first["loc"]), first["msg"]))
+        raise InputError(f"{path} is no picks.json: {where}; save it from the page again") from error
 
 
 def pick_best(job: Job, explored: dict[str, Any]) -> Picks:

@@ -15,6 +15,7 @@ import pytest
 
 from kolors_submit.cli import VERBS, run, verbs
 from kolors_submit.errors import InputError, Interrupted, OutsideError, RuleError
+from kolors_submit.weights import KNOWN
 from tests.pipeline import story_values, write_pictures, write_story
 
 ROOT = Path(__file__).parents[2]
@@ -78,6 +79,8 @@ def test_no_verb_lists_them(capsys):
         (["score", "x.yaml", "--images", "y"], "name a story, or a folder with --images"),
         (["score", "x.yaml", "--predictor", "y"], "--predictor goes with --images"),
         (["check"], "name a bundle, or a story with --story"),
+        (["score", "--images", "nowhere"], "--images nowhere: no such folder"),
+        (["explore", "x.yaml", "--lora-strength", "0.5,nan"], "'nan' is no finite number"),
         (["check", "nowhere"], "nowhere does not exist"),
         (["submission", "nowhere.yaml"], "nowhere.yaml: cannot be read"),
         (["story", "check", "nowhere.yaml"], "nowhere.yaml: cannot be read"),
@@ -136,6 +139,27 @@ def test_a_stage_before_its_turn_says_which_to_run_first(story, tiny_base, tmp_p
     assert status == 2
     assert "has no finished data stage; run `kolors-submit data` first" in heard
     assert value["run"] == str(tmp_path / "runs/story/tiny")
+
+
+@pytest.mark.parametrize("verb", ["check", "publish"])
+def test_a_story_without_a_bundle_says_what_makes_one_and_leaves_nothing(verb, story, tiny_base, tmp_path, capsys):
+    status, _, heard = answer(capsys, verb, "--story", story, "--base", tiny_base, "--runs", tmp_path / "runs")
+    assert status == 2
+    assert f"does not exist; run `kolors-submit submission {story}` first" in heard
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_file_where_the_run_folders_should_be(story, tiny_base, tmp_path, capsys):
+    heard = answer(capsys, "render", story, "--base", tiny_base, "--runs", story)[2]
+    assert "a file stands where a folder has to be; choose another folder" in heard
+
+
+def test_weights_are_listed_by_the_names_that_fetch_takes(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    heard = answer(capsys, "weights", "list")[2]
+    assert all(f" {name} (" in heard for name in KNOWN)
+    status, _, heard = answer(capsys, "weights", "verify")
+    assert status == 0 and "nothing to verify" in heard
 
 
 def test_a_variant_has_a_run_folder_of_its_own(story, tiny_base, tmp_path, capsys):
