@@ -12,7 +12,7 @@ MAX_CHARACTERS = 4_000
 COLUMNS = ("text", "caption", "prompt")
 """Columns that hold a caption where the story names none, in this order (letters' case does not matter)."""
 
-_BRACES = re.compile(r"\{\{|\}\}|\{([^{}]*)\}")
+_BRACES = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 
 
 class BadCaption(Exception):
@@ -23,7 +23,7 @@ def caption(template: str | None, columns: Mapping[str, str]) -> str:
     """The caption of a picture: `template` with `{column}` put in, or the first of COLUMNS without a template.
 
     Line breaks and runs of blanks become one blank. Raises BadCaption where there is none, where it is empty or too
-    long, or where the template names a column that the picture does not have.
+    long, or where the template names a column that the picture does not have or has a brace that stands alone.
     """
     if template is None:
         own = own_column(columns)
@@ -51,6 +51,8 @@ def _put(match: re.Match[str], columns: Mapping[str, str]) -> str:
     token = match.group(0)
     if token in ("{{", "}}"):
         return token[0]
+    if match.group(1) is None:
+        raise BadCaption(f"cannot use dataset.captions: a lone {token!r} in it; write {token * 2} for a brace")
     name = match.group(1).strip()
     found = name if name in columns else next((key for key in columns if key.lower() == name.lower()), None)
     if found is None:

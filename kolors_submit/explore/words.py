@@ -32,7 +32,7 @@ WORDS = {
     },
     "zh": {
         "heading": "为每一幅画面选一张图",
-        "made": "底模 {base}，评分 {predictor}",
+        "made": "基座 {base}，评分 {predictor}",
         "keyboard": "Tab 切换画面，方向键选择，Enter 放大，S 保存。",
         "variants": "LoRA 与设置",
         "panel": "画面",

@@ -30,6 +30,8 @@ def test_captions(template: str | None, columns: dict[str, str], text: str) -> N
         ("{text}", {}, "no column 'text'.*none"),
         (None, {"text": "x" * 5000}, "5,000 characters"),
         (None, {"text": "a\x1b[31mb"}, "control characters"),
+        ("{text, ink", {"text": "a"}, "a lone '{' in it; write {{ for a brace"),
+        ("text}, ink", {"text": "a"}, "a lone '}' in it; write }} for a brace"),
         ("{text.__class__}", {"text": "a"}, "no column"),
     ],
 )
