@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from kolors_submit.weights.download import Ask
 
 
+NAMED = (KOLORS, "picturebook")
+"""Bases whose run folders are called as they are; that of any other has its folder's name."""
+
+
 @dataclass(frozen=True)
 class Place:
     """Which story, on which base, in which run folder: what the command line gives every stage."""
@@ -45,15 +49,33 @@ def open_job(place: Place, report: Reporter, ask: Ask | None = None) -> Job:
     """
     if place.settings and not place.name:
         report.note("--set without --name changes this story's usual run folder; --name r32 would keep both")
-    if place.name is not None and not _is_plain(place.name):
-        raise InputError(f"--name {place.name}: use letters, digits, dots, dashes and underscores")
     meter = make_meter(place.price, place.budget)
-    load_story(place.story, settings=place.settings)
+    _refuse_call(place)
     base = find_base(place.base, report, place.device, ask, place.yes)
     story = load_story(place.story, base.name, place.settings)
     run = run_folder(place.runs, place.story, base.name, place.name)
     report = dataclasses.replace(report, meter=meter)
     return Job(story, base, run, find_device(place.device), report, place.vram)
+
+
+def find_bundle(place: Place, report: Reporter, ask: Ask | None = None) -> Run:
+    """The run folder whose bundle is meant, Kolors' before the picture book's; says which.
+
+    Neither a GPU nor Kolors' weights are needed to look at what was made with them. Raises StoryError, and InputError
+    where there is no bundle.
+    """
+    _refuse_call(place)
+    if place.base in ("auto", *NAMED):
+        bases = NAMED if place.base == "auto" else (place.base,)
+        runs = [run_folder(place.runs, place.story, base, place.name) for base in bases]
+    else:
+        runs = [open_job(place, report, ask).run]
+    there = [run for run in runs if run.bundle.is_dir()]
+    if not there:
+        where = " or ".join(str(run.bundle) for run in runs)
+        raise InputError(f"{where} does not exist; run `kolors-submit submission {place.story}` first")
+    report.say(f"bundle  {there[0].bundle}")
+    return there[0]
 
 
 def submission(job: Job) -> dict[str, Any]:
@@ -123,6 +145,13 @@ def _say_summary(job: Job, figures: dict[str, Any]) -> None:
         say("next", f"open {page} and look at the panels, then publish the bundle")
     else:
         say("next", f"open {page}; this is a demonstration, a contest entry is made on a GPU with --base kolors")
+
+
+def _refuse_call(place: Place) -> None:
+    """Raises StoryError for a story with problems, InputError for a name that no folder should have."""
+    if place.name is not None and not _is_plain(place.name):
+        raise InputError(f"--name {place.name}: use letters, digits, dots, dashes and underscores")
+    load_story(place.story, settings=place.settings)
 
 
 def _is_plain(name: str) -> bool:

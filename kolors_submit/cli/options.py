@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from kolors_submit.errors import InputError
-
 if TYPE_CHECKING:
     from kolors_submit.cli.answer import Answer
     from kolors_submit.report import Reporter
@@ -81,10 +79,11 @@ def computed(function: Decorated) -> Decorated:
 
 
 def bundle_of(answer: Answer, /, report: Reporter, story: Path, options: dict[str, Any]) -> Run:
-    """The run folder of a story whose bundle is there; raises InputError where it is not."""
-    run = open_job(answer, report, story, options).run
-    if not run.bundle.is_dir():
-        raise InputError(f"{run.bundle} does not exist; run `kolors-submit submission {story}` first")
+    """The run folder of a story's bundle, told to the answer."""
+    from kolors_submit import submission
+
+    run = submission.find_bundle(submission.Place(story=story, **options), report, asker())
+    answer.run = run.folder
     return run
 
 

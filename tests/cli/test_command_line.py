@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -147,6 +148,17 @@ def test_a_story_without_a_bundle_says_what_makes_one_and_leaves_nothing(verb, s
     assert status == 2
     assert f"does not exist; run `kolors-submit submission {story}` first" in heard
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_bundle_is_found_without_the_base_that_it_was_made_on(story, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "story/kolors/bundle does not exist" in answer(capsys, "check", "--story", story, "--base", "kolors")[2]
+    assert "story/kolors/bundle or runs/story/picturebook/bundle" in answer(capsys, "check", "--story", story)[2]
+    for base in ("picturebook", "kolors"):
+        shutil.copytree(ROOT / "tests/golden/bundle-1", tmp_path / f"runs/story/{base}/bundle")
+        for named in (base, "auto"):
+            status, value, _ = answer(capsys, "check", "--story", story, "--base", named)
+            assert (status, value["run"]) == (0, f"runs/story/{base}")
 
 
 def test_a_file_where_the_run_folders_should_be(story, tiny_base, tmp_path, capsys):
