@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from kolors_submit.cli.answer import Answer
 from kolors_submit.cli.options import Finite, open_job, placed, reporter, said, story_argument
+
+if TYPE_CHECKING:
+    from kolors_submit.report import Reporter
 
 
 class Listed(click.ParamType[tuple[Any, ...]]):
@@ -86,8 +89,11 @@ def command(
         if chosen is not None:
             changed = explore.apply(job, story, digest, chosen)
             answer.metrics["seeds"] = {number: seed for number, (_, seed) in changed.items()}
-            for number, (before, seed) in changed.items():
-                report.stage("picked", f"panel {number}: seed {seed} instead of {before}")
-            report.stage(
-                "picked", f"{len(changed)} seeds written into {story}" if changed else "nothing to do", done=True
-            )
+            _say(changed, story, report)
+
+
+def _say(changed: dict[int, tuple[int, int]], story: Path, report: Reporter) -> None:
+    """Each panel's old and new seed."""
+    for number, (before, seed) in changed.items():
+        report.stage("picked", f"panel {number}: seed {seed} instead of {before}")
+    report.stage("picked", f"{len(changed)} seeds written into {story}" if changed else "nothing to do", done=True)

@@ -52,8 +52,7 @@ def command(
 
     if out.exists() and (out.is_dir() or not force):
         raise InputError(f"{out} is there already; name another --out, or overwrite that file with --force")
-    order = make_order(out=out, **ordered)
-    report = reporter(quiet)
+    order, report = make_order(out=out, **ordered), reporter(quiet)
     try:
         endpoint = find_endpoint(url, model, QWEN)
     except NoEndpoint as error:
@@ -71,6 +70,5 @@ def command(
     answer.problems += [{"text": advice, "hint": True} for advice in written.advice]
     for advice in written.advice:
         report.note(advice)
-    report.say(
-        f"{out}: {written.values['title']}, {order.panels} panels; read it, then `kolors-submit submission {out}`"
-    )
+    title = written.values["title"]
+    report.say(f"{out}: {title}, {order.panels} panels; read it, then `kolors-submit submission {out}`")
