@@ -40,13 +40,13 @@ class Reporter:
             self.console.print(tame(text), markup=False, highlight=False, soft_wrap=True)
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-        """A table; numbers are set right."""
+        """A table; numbers are set right. Every word in it may be a stranger's."""
         if self.quiet:
             return
-        table = Table(title=title, title_justify="left", title_style="bold")
+        table = Table(title=_plain(title), title_justify="left", title_style="bold")
         for index, column in enumerate(columns):
             numeric = bool(rows) and all(isinstance(row[index], int | float) for row in rows)
-            table.add_column(column, justify="right" if numeric else "left")
+            table.add_column(_plain(column), justify="right" if numeric else "left")
         for row in rows:
             table.add_row(*(_plain(cell) for cell in row))
         self.console.print(table, markup=False)

@@ -53,6 +53,14 @@ def test_show_expands_prompts_and_counts_their_tokens(capsys):
     assert all(2 < panel["tokens"] <= 256 for panel in panels)
 
 
+def test_a_title_is_no_markup(tmp_path, capsys):
+    story = tmp_path / "story.yaml"
+    text = (STORIES / "watercolor.yaml").read_text("utf-8").replace("雨天的猫", "[/x] a [bold]cat[/bold]", 1)
+    story.write_text(text.replace("title: [", "title: '[").replace("[/bold]\n", "[/bold]'\n", 1), "utf-8")
+    assert run(["story", "show", str(story)]) == 0
+    assert "[/x] a [bold]cat[/bold] (at most 256 tokens)" in capsys.readouterr().err
+
+
 def test_the_schema_beside_the_stories_is_current(tmp_path):
     assert (STORIES / "story.schema.json").read_text("utf-8") == schema_text(), "run `kolors-submit story schema`"
     assert run(["story", "schema", str(tmp_path / "schema.json")]) == 0
