@@ -93,7 +93,8 @@ def _figures(run: Run) -> dict[str, Any]:
         if isinstance(source, dict):
             figures |= {_title(name): _number(source[name]) for name in names if name in source}
     if isinstance(scores, dict) and isinstance(scores.get("predictor"), dict):
-        figures["predictor"] = str(scores["predictor"].get("name"))
+        named = (scores["predictor"].get("name"), str(scores["predictor"].get("digest", ""))[:12])
+        figures["predictor"] = " ".join(str(word) for word in named if word)
     seconds = {f"{stage} (s)": run.stage(stage).seconds() for stage in STAGES}
     return figures | {name: value for name, value in seconds.items() if value is not None}
 

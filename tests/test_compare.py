@@ -8,11 +8,11 @@ from PIL import Image
 from kolors_submit.compare import compare
 from kolors_submit.errors import InputError
 from kolors_submit.files import write_json
-from kolors_submit.report import quiet
+from kolors_submit.report import Reporter, quiet
 from kolors_submit.run import Run
 
 
-def make_run(folder, rank, score, predictor="official", sheet=True):
+def make_run(folder, rank, score, predictor="official", digest="", sheet=True):
     run = Run(folder)
     sha = "0" * 64
     settings = {
@@ -22,7 +22,12 @@ def make_run(folder, rank, score, predictor="official", sheet=True):
     }
     run.stage("train").finish(settings, [], seconds=12.5)
     write_json(run.train / "train.json", {"steps": 10, "loss_first": 0.5, "loss_last": 0.25})
-    scores = {"mean": score, "minimum": score - 1, "predictor": {"name": predictor}, "coherence": {"mean": 0.9}}
+    scores = {
+        "mean": score,
+        "minimum": score - 1,
+        "predictor": {"name": predictor, "digest": digest},
+        "coherence": {"mean": 0.9},
+    }
     write_json(run.scores, scores)
     if sheet:
         run.render.mkdir(parents=True)
@@ -68,10 +73,18 @@ def test_a_strangers_words_are_no_markup(tmp_path):
 def test_scores_of_different_predictors_are_noted(tmp_path, capsys):
     make_run(tmp_path / "a", 8, 6.1)
     make_run(tmp_path / "b", 8, 6.4, predictor="own")
-    compare([tmp_path / "a", tmp_path / "b"], tmp_path / "page.html", quiet().__class__())
+    compare([tmp_path / "a", tmp_path / "b"], tmp_path / "page.html", Reporter())
     heard = capsys.readouterr().err
     assert "different predictors do not compare: official, own" in heard
     assert "lowest score" in heard
+
+
+def test_a_predictor_is_its_digest_too(tmp_path, capsys):
+    make_run(tmp_path / "a", 8, 6.1, digest="ab" * 32)
+    make_run(tmp_path / "b", 8, 6.4, digest="cd" * 32)
+    compare([tmp_path / "a", tmp_path / "b"], tmp_path / "page.html", Reporter())
+    heard = capsys.readouterr().err
+    assert "different predictors do not compare: official abababababab, official cdcdcdcdcdcd" in heard
 
 
 def test_what_is_no_run_is_refused(tmp_path):
