@@ -21,6 +21,9 @@ FORMATS = {layout.SCORES: 2, layout.TRAIN: 1, layout.DATA: 1, layout.ENVIRONMENT
 
 T = TypeVar("T")
 
+LARGEST = 1e6
+"""Beyond what any of a bundle's figures can be."""
+
 
 @dataclass(frozen=True)
 class Opened:
@@ -63,6 +66,12 @@ def at(value: Any, *keys: str) -> Any:
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None
     return value
+
+
+def figure(value: Any) -> float | None:
+    """A score or another figure of a stranger's JSON, or None; JSON has numbers that no float holds or can add up."""
+    sound = isinstance(value, int | float) and not isinstance(value, bool) and -LARGEST <= value <= LARGEST
+    return float(value) if sound else None
 
 
 def open_values(folder: Path, names: list[str]) -> tuple[Opened, list[Finding]]:

@@ -8,16 +8,13 @@ from statistics import fmean
 from typing import Any
 
 from kolors_submit.bundle.finding import Finding, fail
-from kolors_submit.bundle.opened import Opened
+from kolors_submit.bundle.opened import Opened, figure
 
 SINCE = 2
 """The format of scores.json that first had it."""
 
 TOLERANCE = 2e-4
 """The figures are rounded to four decimals."""
-
-LARGEST = 1e6
-"""Beyond what any of the figures can be; JSON has numbers that no float holds."""
 
 DIAGONALS = {"similarity": 1.0, "style": 1.0, "palette": 0.0}
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -40,7 +37,7 @@ def coherence(bundle: Opened) -> Iterator[Finding]:
         return
     style, mean, outlier = value["style"], value.get("mean"), value.get("outlier")
     pairs = [style[row][column] for row in range(len(style)) for column in range(row)] or [1.0]
-    if mean is None or not _is_number(mean) or abs(mean - fmean(pairs)) > TOLERANCE:
+    if mean is None or figure(mean) is None or abs(mean - fmean(pairs)) > TOLERANCE:
         yield fail("coherence", f"the mean coherence is said to be {str(mean)[:20]}, the pairs give {fmean(pairs):.4f}")
         return
     if outlier is not None and (type(outlier) is not int or not 1 <= outlier <= len(panels)):
@@ -51,7 +48,7 @@ def coherence(bundle: Opened) -> Iterator[Finding]:
 def _gate(bundle: Opened, value: dict[str, Any], mean: float) -> Iterator[Finding]:
     """The story's own limit, where it sets one."""
     threshold, passed = value.get("threshold"), value.get("passed")
-    if threshold is not None and not _is_number(threshold):
+    if threshold is not None and figure(threshold) is None:
         yield fail("coherence", f"the limit on coherence is said to be {str(threshold)[:20]}, which is no number")
         return
     if passed is not (None if threshold is None else mean >= threshold):
@@ -69,15 +66,10 @@ def _is_matrix(value: Any, size: int, diagonal: float) -> bool:
     """Whether a value is a symmetric table of numbers with this diagonal."""
     if not isinstance(value, list) or len(value) != size:
         return False
-    if not all(isinstance(row, list) and len(row) == size and all(map(_is_number, row)) for row in value):
+    if not all(isinstance(row, list) and len(row) == size and None not in map(figure, row) for row in value):
         return False
     return all(
         abs(value[row][column] - (diagonal if row == column else value[column][row])) <= TOLERANCE
         for row in range(size)
         for column in range(row + 1)
     )
-
-
-def _is_number(value: Any) -> bool:
-    """Whether a value is a number of a size that these figures can have."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and -LARGEST <= value <= LARGEST

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator
 from statistics import fmean
@@ -11,7 +10,7 @@ from typing import Any
 from kolors_submit.bundle import layout
 from kolors_submit.bundle.contents import CONFIGURATION, prompt_rows
 from kolors_submit.bundle.finding import Finding, fail, warn
-from kolors_submit.bundle.opened import Opened, at
+from kolors_submit.bundle.opened import Opened, at, figure
 from kolors_submit.hub import name_problems
 from kolors_submit.weights import OFFICIAL_PREDICTOR
 from kolors_submit.weights.known import KOLORS
@@ -39,7 +38,7 @@ def scores(bundle: Opened) -> Iterator[Finding]:
     if bundle.scores is None:
         return
     values = _panel_scores(bundle.scores)
-    mean, minimum, threshold = (_number(bundle.scores.get(key)) for key in ("mean", "minimum", "threshold"))
+    mean, minimum, threshold = (figure(bundle.scores.get(key)) for key in ("mean", "minimum", "threshold"))
     if not values or mean is None or minimum is None or threshold is None:
         yield fail("scores", "scores.json lacks the panels' scores, mean, minimum or threshold")
         return
@@ -177,15 +176,5 @@ def _panel_scores(value: dict[str, Any]) -> list[float]:
     panels = value.get("panels")
     if not isinstance(panels, list) or not all(isinstance(panel, dict) for panel in panels):
         return []
-    scores = [_number(panel.get("score")) for panel in panels]
+    scores = [figure(panel.get("score")) for panel in panels]
     return [score for score in scores if score is not None] if None not in scores else []
-
-
-def _number(value: Any) -> float | None:
-    """A number that a float holds; JSON has larger ones."""
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        return None
-    try:
-        return float(value) if math.isfinite(value) else None
-    except OverflowError:
-        return None

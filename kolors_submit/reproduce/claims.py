@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 from kolors_submit import weights
 from kolors_submit.bundle import layout
-from kolors_submit.bundle.opened import Opened
+from kolors_submit.bundle.opened import Opened, figure
 from kolors_submit.bundle.rules_contents import CONTEST_THRESHOLD
 from kolors_submit.errors import OutsideError
 from kolors_submit.metrics.predictor import predictor_digest, score_pictures
@@ -76,7 +75,7 @@ def measure(job: Job, opened: Opened, ours: Mapping[int, Path]) -> Claims:
     except OutsideError as error:
         job.report.note(f"scores are not measured: {error}")
         panels = {number: Scores(claimed.get(number)) for number in theirs}
-        return Claims(panels, _number(said.get("mean")), str(wanted.get("name"))[:100], comparable=False)
+        return Claims(panels, figure(said.get("mean")), str(wanted.get("name"))[:100], comparable=False)
     comparable = predictor_digest(folder) == wanted.get("digest")
     if not wanted:
         job.report.note("the entry claims no scores")
@@ -91,7 +90,7 @@ def measure(job: Job, opened: Opened, ours: Mapping[int, Path]) -> Claims:
         number: Scores(claimed.get(number), measured.get(path), measured[ours[number]] if number in ours else None)
         for number, path in theirs.items()
     }
-    return Claims(panels, _number(said.get("mean")), name, comparable)
+    return Claims(panels, figure(said.get("mean")), name, comparable)
 
 
 def false_claims(claims: Claims, opened: Opened) -> list[str]:
@@ -120,12 +119,7 @@ def _claimed(scores: Mapping[str, Any]) -> dict[int, float]:
     panels = scores.get("panels")
     found = {}
     for panel in panels if isinstance(panels, list) else []:
-        number, score = (panel.get("number"), _number(panel.get("score"))) if isinstance(panel, dict) else (None, None)
+        number, score = (panel.get("number"), figure(panel.get("score"))) if isinstance(panel, dict) else (None, None)
         if isinstance(number, int) and score is not None:
             found[number] = score
     return found
-
-
-def _number(value: Any) -> float | None:
-    sound = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return float(value) if sound else None

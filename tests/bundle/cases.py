@@ -232,6 +232,7 @@ CASES: dict[str, tuple[Callable[[Path], Any], str]] = {
         lambda b: shutil.copy(b / "images/01.png", b / "images/²1.png"),
         "panels: images/²1.png belongs to no panel",
     ),
+    "scores that no float can add up": (lambda b: panel_scores(b, [1e308] * 8), "scores: scores.json lacks"),
     "a score that no float holds": (lambda b: panel_scores(b, [10**400] * 8), "scores: scores.json lacks"),
     "a broken sheet": (lambda b: os.truncate(b / "story.jpg", 200), "sheet: story.jpg is no sound JPEG"),
     "a token": (lambda b: (b / "post.md").write_text("hf_" + "a" * 34), "secrets: post.md holds"),

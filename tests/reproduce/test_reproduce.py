@@ -152,11 +152,16 @@ def edit_the_scores(folder: Path) -> None:
     edit_json(folder, "scores.json", raise_them)
 
 
+def spoil_a_score(folder: Path) -> None:
+    edit_json(folder, "scores.json", lambda value: value["panels"][0].update(score=10**400))
+
+
 TAMPERINGS = {
     "seed": (change_the_seed, "panel 3 is different"),
     "prompt": (change_the_prompt, "panel 3 is different"),
     "lora": (change_the_lora, "is different"),
     "scores": (edit_the_scores, "scores.json claims"),
+    "a score that no float holds": (spoil_a_score, "scores.json lacks"),
 }
 
 
