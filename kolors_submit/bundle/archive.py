@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import stat
 import struct
 import tempfile
@@ -33,6 +34,9 @@ UNREADABLE = (
     ValueError,
 )
 """What Python's zipfile raises for a file that is none, or none any more."""
+
+MAX_TABLE = 4 * layout.MEGABYTE
+"""Bytes of an archive's table of contents. A million entries would fill the memory before they could be counted."""
 
 _CHUNK = 1 << 20
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the first date that a zip file can hold
@@ -66,13 +70,30 @@ def open_bundle(path: Path) -> Iterator[Path]:
         yield Path(temporary)
 
 
+@contextlib.contextmanager
+def open_zip(path: Path, encoding: str | None = None) -> Iterator[zipfile.ZipFile]:
+    """A stranger's zip file, its table of contents read; raises InputError for a huge one, or one of `UNREADABLE`."""
+    with _Table(path) as file, zipfile.ZipFile(file, metadata_encoding=encoding) as archive:
+        yield archive
+
+
+class _Table(io.FileIO):
+    """A file that gives zipfile no more at once than a table of contents may have; zipfile reads that whole."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        """As a file's; raises InputError for too many bytes."""
+        if size is not None and size > MAX_TABLE:
+            raise InputError(f"{self.name}: has a table of contents of {size:,} bytes; {MAX_TABLE:,} are allowed")
+        return super().read(-1 if size is None else size) or b""
+
+
 def unpack(path: Path, folder: Path, limit: Limit = layout.size_limit, encoding: str | None = None) -> None:
     """Unpack a zip file into an empty folder; raises InputError and writes nothing where it has problems.
 
     `encoding` is that of names which do not say theirs (zip's own rule without it).
     """
     try:
-        with zipfile.ZipFile(path, metadata_encoding=encoding) as archive:
+        with open_zip(path, encoding) as archive:
             infos = [info for info in archive.infolist() if _is_folder(info) or limit(info.filename) is not None]
             found = problems(infos, limit)
             if found:

@@ -74,7 +74,7 @@ def of_kind(names: Sequence[str], suffixes: Sequence[str] | frozenset[str]) -> l
 def _encoding(path: Path) -> str | None:
     """What the names in a zip are written in where they do not say: UTF-8, or else GBK, as Chinese Windows does."""
     try:
-        with zipfile.ZipFile(path) as opened:
+        with archive.open_zip(path) as opened:
             names = [info.orig_filename.encode("cp437") for info in opened.infolist() if not info.flag_bits & 0x800]
     except (zipfile.BadZipFile, OSError, UnicodeError):
         return None  # opening it again says what is wrong with it

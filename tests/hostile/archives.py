@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+import struct
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -58,6 +59,19 @@ def crowd(count: int) -> Change:
             file.writestr(zipfile.ZipInfo(f"comfyui/{number}.json"), b"")
 
     return change
+
+
+def million(folder: Path) -> Path:
+    """A table of contents with a million entries, and nothing else."""
+    name = b"comfyui/x.json"
+    entry = struct.pack("<4s6H3I5H2I", b"PK\1\2", 788, 20, 0, 0, 0, 33, 0, 0, 0, len(name), *[0] * 4, 0, 0) + name
+    size = len(entry) * 10**6
+    end = struct.pack("<4sQ2H2I4Q", b"PK\6\6", 44, 45, 45, 0, 0, 10**6, 10**6, size, 0)
+    end += struct.pack("<4sIQI", b"PK\6\7", 0, size, 1)
+    end += struct.pack("<4s4H2IH", b"PK\5\6", 0, 0, 0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF, 0)
+    path = folder.parent / "entry.zip"
+    path.write_bytes(entry * 10**6 + end)
+    return path
 
 
 def claimed_size(size: int) -> Change:
@@ -126,6 +140,7 @@ ARCHIVES = [
     case("collision", "archive, a file that is a folder", entry("story.yaml/x.md")),
     case("crowd", "archive, 4,001 entries", crowd(4001)),
     case("crowd", "archive, 30,000 entries", crowd(30_000)),
+    Case("crowd", "archive, a million entries", million, SOUND),
     case("crowd", "archive, entries that share a place", two_names_for_one_place),
     case("size", "archive, zeros", entry("comfyui/x.json", bytes(30_000_000), method=zipfile.ZIP_DEFLATED)),
     case("size", "archive, more than its kind may have", entry("comfyui/x.json", bytes(33_000_000))),
