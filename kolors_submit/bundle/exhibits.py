@@ -32,10 +32,13 @@ class Picture:
 
 @dataclass(frozen=True)
 class Panel:
-    """A panel with its words and score; `low` is below the threshold. `before` is the same seed without the LoRA."""
+    """A panel with its words and score, where there is one; `low` is below the threshold.
+
+    `before` is the same seed without the LoRA.
+    """
 
     row: PromptRow
-    score: float
+    score: float | None
     low: bool
     picture: Picture
     before: Picture | None
@@ -64,12 +67,17 @@ class Coherence:
 
 def panels(entry: Entry, pictures: Sequence[Path], before: Mapping[int, Path]) -> list[Panel]:
     """Every panel; `pictures` in order, `before` by the panel's number."""
-    threshold = entry.scores["threshold"]
+    none: list[float | None] = [None] * len(pictures)
+    scores = entry.panel_scores if entry.scores else none
     return [
         Panel(
-            row, score, score < threshold, _picture(path), _picture(before[row.panel]) if row.panel in before else None
+            row,
+            score,
+            score is not None and score < entry.scores["threshold"],
+            _picture(path),
+            _picture(before[row.panel]) if row.panel in before else None,
         )
-        for row, score, path in zip(entry.rows, entry.panel_scores, pictures, strict=True)
+        for row, score, path in zip(entry.rows, scores, pictures, strict=True)
     ]
 
 
@@ -113,18 +121,21 @@ def coherence(entry: Entry) -> Coherence | None:
 
 
 def training_rows(entry: Entry, words: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Name and value of each setting that a reader of a LoRA asks for."""
+    """Name and value of each setting that a reader of a LoRA asks for; without train.json's, what the file tells."""
+    ends = [(words["layers"], f"{entry.lora.modules}"), (words["size"], f"{entry.lora.bytes / 1e6:.1f} MB")]
     train = entry.story.train
+    rank_alpha = (words["rank_alpha"], f"{train.rank} / {number(train.alpha)}")
+    if not entry.train:
+        return [rank_alpha, *ends]
     batch = f"{train.batch_size}" + (f" × {train.accumulation}" if train.accumulation > 1 else "")
     rows = [
-        (words["rank_alpha"], f"{train.rank} / {number(train.alpha)}"),
+        rank_alpha,
         (words["steps_in_all"], f"{train.steps:,}"),
         (words["batch"], batch),
         (words["learning_rate"], f"{number(train.learning_rate)}, {train.schedule}"),
         (words["optimizer"], train.optimizer),
         (words["resolution"], f"{entry.story.dataset.size} px"),
-        (words["layers"], f"{entry.lora.modules}"),
-        (words["size"], f"{entry.lora.bytes / 1e6:.1f} MB"),
+        *ends,
     ]
     if "loss_first" in entry.train:
         rows.insert(
@@ -136,7 +147,6 @@ def training_rows(entry: Entry, words: Mapping[str, str]) -> list[tuple[str, str
 def environment_rows(entry: Entry, words: Mapping[str, str]) -> list[tuple[str, Any]]:
     """Name and value of what the entry was made with and how it was rendered."""
     environment, render = entry.environment, entry.render
-    gpus = ", ".join(f"{gpu['name']} ({gpu['memory_mib']} MiB)" for gpu in environment["gpus"])
     settings = (
         f"{render.width} × {render.height}",
         f"{render.steps} {words['steps']}",
@@ -144,9 +154,12 @@ def environment_rows(entry: Entry, words: Mapping[str, str]) -> list[tuple[str, 
         render.sampler,
         f"{words['strength']} {number(render.lora_strength)}",
     )
-    rows = [
-        (words["render"], ", ".join(settings)),
-        (words["base"], f"{entry.base['name']} ({_short(entry.base['digest'])})"),
+    digest = f" ({_short(entry.base['digest'])})" if entry.base["digest"] else ""
+    rows = [(words["render"], ", ".join(settings)), (words["base"], f"{entry.base['name']}{digest}")]
+    if not environment:
+        return rows
+    gpus = ", ".join(f"{gpu['name']} ({gpu['memory_mib']} MiB)" for gpu in environment["gpus"])
+    rows += [
         (words["arithmetic"], environment["render"]["compute"].get("dtype")),
         (words["gpu"], gpus),
         (words["driver"], environment["driver"]),

@@ -16,7 +16,7 @@ FILES = (README, CONFIGURATION, STORY, PROMPTS, SCORES, TRAIN, DATA, ENVIRONMENT
 IMPORT = "import.json"
 """In a bundle that `import` made from another program's entry: what it was made from, and what had to be guessed."""
 
-UNKNOWN_OF_IMPORTED = frozenset({SCORES, DATA, ENVIRONMENT, PAGE})
+UNKNOWN_OF_IMPORTED = frozenset({SCORES, DATA, ENVIRONMENT})
 """Files that such a bundle may lack, because nobody knows what they would say."""
 
 LORA, IMAGES, BEFORE, COMFYUI = "lora", "images", "before", "comfyui"

@@ -21,10 +21,14 @@ from kolors_submit.bundle.words import WORDS
 from kolors_submit.weights import OFFICIAL_PREDICTOR
 
 
-def page_text(entry: Entry, pictures: Sequence[Path], before: Mapping[int, Path]) -> str:
+def page_text(
+    entry: Entry, pictures: Sequence[Path], before: Mapping[int, Path], imported: Mapping[str, Any] | None = None
+) -> str:
     """The whole page; every word of the story is escaped.
 
-    `pictures` are the panels in order, `before` those that were also rendered without the LoRA, by number.
+    `pictures` are the panels in order, `before` those that were also rendered without the LoRA, by number. `imported`
+    is import.json's value of an entry of another program: what had to be guessed stands on its page, and what nobody
+    knows (the training, the data, the environment, perhaps the scores) does not.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("kolors_submit.bundle"),
@@ -34,7 +38,7 @@ def page_text(entry: Entry, pictures: Sequence[Path], before: Mapping[int, Path]
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    body = environment.get_template("page.body.html").render(_values(entry, pictures, before))
+    body = environment.get_template("page.body.html").render(imported=imported, **_values(entry, pictures, before))
     css = font_faces(body) + _asset("page.css")
     return environment.get_template("page.html").render(
         language=entry.story.language,
@@ -61,15 +65,15 @@ def _values(entry: Entry, pictures: Sequence[Path], before: Mapping[int, Path]) 
         "words": words,
         "panels": panels,
         "pairs": [panel for panel in panels if panel.before is not None],
-        "score_bars": exhibits.score_bars(entry),
-        "threshold_x": score_x(entry.scores["threshold"]),
+        "score_bars": exhibits.score_bars(entry) if entry.scores else (),
+        "threshold_x": score_x(entry.scores["threshold"]) if entry.scores else None,
         "score_ticks": ticks(0, 10, 5),
         "coherence": exhibits.coherence(entry),
         "funnel": exhibits.data_funnel(entry),
         "curve": loss_curve(entry.losses),
         "training_rows": exhibits.training_rows(entry, words),
         "strengths": entry.strengths,
-        "official": entry.scores["predictor"]["name"] == OFFICIAL_PREDICTOR,
+        "official": bool(entry.scores) and entry.scores["predictor"]["name"] == OFFICIAL_PREDICTOR,
         "environment_rows": exhibits.environment_rows(entry, words),
         "number": number,
     }

@@ -12,6 +12,7 @@ from kolors_submit.bundle import layout, manifest, workflows
 from kolors_submit.bundle.contents import CONFIGURATION, prompts_text, story_text
 from kolors_submit.bundle.entry import Entry
 from kolors_submit.bundle.lora import LoraSummary
+from kolors_submit.bundle.page import page_text
 from kolors_submit.device import find_device
 from kolors_submit.errors import OutsideError
 from kolors_submit.files import file_digest, keep_only, write_bytes, write_json, write_text
@@ -32,7 +33,6 @@ TRAIN_FORMAT = 1
 ABSENT = {
     layout.DATA: "the entry does not say which pictures the LoRA learned from",
     layout.ENVIRONMENT: "the entry does not say what it was rendered with",
-    layout.PAGE: "most of what that page shows is not known",
 }
 
 
@@ -53,7 +53,9 @@ def write(folder: Path, origin: Origin, story: Story, notes: Notes, device: str,
     base = _base(origin.lora)
     on = {"name": origin.lora.base, "digest": base.digest if base else None}
     name, summary, outputs = loras.write(origin.lora, story.train.alpha, folder / layout.LORA)
-    outputs += _pictures(folder, origin, story, file_digest(outputs[0]))
+    panels = _panels(folder, origin, story, file_digest(outputs[0]))
+    sheet = story_sheet(panels, [panel.scene for panel in story.panels], story.title, story.team)
+    outputs += [*panels, write_bytes(folder / layout.SHEET, sheet)]
     outputs += workflows.write(folder / layout.COMFYUI, story, name, report)
     scores, absent = _scores(folder, base, story, device, report)
     value = _value(origin, notes, absent, outputs[0].relative_to(folder).as_posix())
@@ -67,6 +69,7 @@ def write(folder: Path, origin: Origin, story: Story, notes: Notes, device: str,
         write_text(folder / layout.PROMPTS, prompts_text(story)),
         write_text(folder / layout.README, card_text(entry, value)),
         write_text(folder / layout.POST, post_text(entry)),
+        write_text(folder / layout.PAGE, page_text(entry, panels, {}, value)),
     ]
     keep_only(folder, outputs)
     manifest.write(folder)
@@ -82,8 +85,8 @@ def _base(lora: loras.Found) -> weights.Base | None:
     return weights.open_base(folder, lora.base) if folder is not None else None
 
 
-def _pictures(folder: Path, origin: Origin, story: Story, lora_digest: str) -> list[Path]:
-    """The panels, written anew from their pixels with what the story says of them, and the sheet.
+def _panels(folder: Path, origin: Origin, story: Story, lora_digest: str) -> list[Path]:
+    """The panels, written anew from their pixels with what the story says of them.
 
     Nothing else of a stranger's picture file goes further.
     """
@@ -92,8 +95,7 @@ def _pictures(folder: Path, origin: Origin, story: Story, lora_digest: str) -> l
         prompt = panel_prompt(story, panel)
         png = png_bytes(pixels(origin.folder, name), prompt, panel.seed, story.render, lora_digest)
         paths.append(write_bytes(folder / layout.panel_file(number), png))
-    sheet = story_sheet(paths, [panel.scene for panel in story.panels], story.title, story.team)
-    return [*paths, write_bytes(folder / layout.SHEET, sheet)]
+    return paths
 
 
 def _scores(

@@ -112,7 +112,7 @@ def test_what_the_bundle_says_and_does_not_say(bundle):
     opened, unreadable = open_values(bundle, [path.relative_to(bundle).as_posix() for path in bundle.rglob("*.*")])
     assert unreadable == [] and opened.is_imported and opened.base == "tiny"
     assert opened.train.keys() == {"format", "base", "modules"}
-    for name in (layout.DATA, layout.ENVIRONMENT, layout.PAGE):
+    for name in (layout.DATA, layout.ENVIRONMENT):
         assert name in opened.imported["absent"] and not (bundle / name).exists()
     story = (bundle / "story.yaml").read_text("utf-8")
     assert "epochs" not in story and "learning_rate" not in story and "threshold" not in story
@@ -121,7 +121,12 @@ def test_what_the_bundle_says_and_does_not_say(bundle):
     guesses = [one for one in findings(bundle, "warn") if "values were guessed" in one]
     assert len(guesses) == 1 and "4 values" in guesses[0]
     card = (bundle / "README.md").read_text("utf-8")
-    assert "render.steps" in card and "导入的作品" in card and "学习率" not in card
+    page = (bundle / "index.html").read_text("utf-8")
+    for text in (card, page):
+        assert "render.steps" in text and "导入的作品" in text
+        assert "学习率" not in text and "Data-Juicer" not in text, "nothing is invented"
+    with Image.open(bundle / "story.jpg") as sheet:
+        assert sheet.width > 1000
 
 
 def test_a_bundle_is_not_let_off_by_an_import_file(bundle):
