@@ -8,27 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kolors_submit.cli.answer import Answer
-from kolors_submit.cli.options import Finite, open_job, placed, reporter, said, story_argument
+from kolors_submit.cli.options import Finite, Listed, open_job, placed, reporter, said, story_argument
 
 if TYPE_CHECKING:
     from kolors_submit.report import Reporter
-
-
-class Listed(click.ParamType[tuple[Any, ...]]):
-    """Values of one type with commas between them, as in 0.4,0.7,1.0; an exact word may stand for one of them."""
-
-    name = "list"
-
-    def __init__(self, item: click.ParamType[Any], word: str | None = None) -> None:
-        self.item = item
-        self.word = word
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Any, ...]:
-        """The values as a tuple."""
-        if isinstance(value, tuple):
-            return value
-        parts = [part.strip() for part in str(value).split(",")]
-        return tuple(part if part == self.word else self.item.convert(part, param, ctx) for part in parts)
 
 
 @click.command("explore", short_help="Try seeds and settings; choose; write the seeds back.")

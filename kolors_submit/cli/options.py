@@ -30,6 +30,23 @@ class Finite(click.FloatRange):
         return number
 
 
+class Listed(click.ParamType[tuple[Any, ...]]):
+    """Values of one type with commas between them, as in 0.4,0.7,1.0; an exact word may stand for one of them."""
+
+    name = "list"
+
+    def __init__(self, item: click.ParamType[Any], word: str | None = None) -> None:
+        self.item = item
+        self.word = word
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Any, ...]:
+        """The values as a tuple."""
+        if isinstance(value, tuple):
+            return value
+        parts = [part.strip() for part in str(value).split(",")]
+        return tuple(part if part == self.word else self.item.convert(part, param, ctx) for part in parts)
+
+
 def said(function: Decorated) -> Decorated:
     """--json, --quiet, --debug: on every verb. The command line itself sees to --json and --debug."""
     function = click.option("--debug", is_flag=True, expose_value=False, help="Show where an error comes from.")(

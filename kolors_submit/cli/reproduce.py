@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from kolors_submit.cli.answer import Answer
-from kolors_submit.cli.options import asker, reporter, said
+from kolors_submit.cli.options import Listed, asker, reporter, said
 
 
 @click.command("reproduce", short_help="Render anybody's entry again and compare.")
@@ -16,7 +16,10 @@ from kolors_submit.cli.options import asker, reporter, said
 @click.option(
     "--list", "entries", type=click.Path(path_type=Path), metavar="FILE", help="Every entry of a list, one a line."
 )
-@click.option("--sample", type=int, metavar="N", help="Render only N panels, to the same bytes.")
+@click.option(
+    "--sample", type=int, metavar="N", help="Render only N panels, drawn by lot here and noted, to the same bytes."
+)
+@click.option("--panels", default=(), type=Listed(click.IntRange(1)), metavar="N,N", help="Render only these panels.")
 @click.option("--retrain", is_flag=True, help="Rebuild the data, train the LoRA again and compare that too.")
 @click.option(
     "--data", type=click.Path(path_type=Path), metavar="DIR", help="Private training pictures, to retrain on."
@@ -46,8 +49,9 @@ def command(answer: Answer, /, source: str | None, entries: Path | None, quiet: 
         raise click.UsageError("name an entry, or a list of entries with --list")
     if options["data"] is not None and not options["retrain"]:
         raise click.UsageError("--data is for --retrain")
-    if entries is not None and options["retrain"]:
-        raise click.UsageError("--retrain is for one entry, not for a list")
+    for name in ("retrain", "panels"):
+        if entries is not None and options[name]:
+            raise click.UsageError(f"--{name} is for one entry, not for a list")
     request = Request(source or "", **options)
     if entries is None:
         answer.metrics |= reproduce(request, reporter(quiet), asker())

@@ -1,6 +1,7 @@
 """Reproducing: somebody's bundle is fetched, verified, rendered again here and compared panel by panel.
 
     source    a folder, a zip file or a hub's repository, fetched and verified
+    choice    which panels are rendered: all, named ones, or some drawn by lot
     pictures  how much two pictures differ: pixels, SSIM, perceptual hash
     claims    the scores that an entry claims, and those that are measured here
     verdict   what counts as identical, equivalent or different

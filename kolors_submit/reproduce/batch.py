@@ -29,6 +29,7 @@ from kolors_submit.errors import InputError, Interrupted, OutsideError, RuleErro
 from kolors_submit.files import read_json, write_json, write_text
 from kolors_submit.hold import InUse
 from kolors_submit.report import Reporter, quiet
+from kolors_submit.reproduce.choice import check_wish
 from kolors_submit.reproduce.entry import FindBase, Request, examine
 from kolors_submit.reproduce.outcome import failures
 from kolors_submit.reproduce.source import UnsoundBundle, obtain, parse, slug
@@ -110,8 +111,7 @@ def _name(source: str) -> str:
 def _refuse_call(request: Request, report: Reporter, ask: Ask | None) -> None:
     """What is wrong with the call itself is said once, not of every entry."""
     find_device(request.device)
-    if request.sample is not None and request.sample < 1:
-        raise InputError(f"--sample {request.sample}: ask for at least one panel")
+    check_wish(request.sample, request.panels)
     if request.base != "auto":
         weights.find_base(request.base, report, request.device, ask, request.yes)
 

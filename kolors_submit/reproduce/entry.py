@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from kolors_submit.errors import InputError
 from kolors_submit.files import atomic_path, file_digest, write_json
 from kolors_submit.report import Reporter
 from kolors_submit.reproduce import outcome
+from kolors_submit.reproduce.choice import Choice, check_wish, choose
 from kolors_submit.reproduce.panels import compare_panels, write_sheet
 from kolors_submit.reproduce.retrain import retrain
 from kolors_submit.reproduce.source import obtain, parse, slug
@@ -40,16 +40,18 @@ FindBase = Callable[[str], weights.Base]
 
 @dataclass(frozen=True)
 class Request:
-    """What to reproduce and how: `out` None is `reproductions/NAME`, `sample` None is every panel.
+    """What to reproduce and how: `out` None is `reproductions/NAME`.
 
-    `retrain` also trains the LoRA again, on the pictures in `data` where the entry's own source is private. `max_work`
-    is how many times the work of a contest entry the panels may ask for.
+    Every panel is rendered, or `sample` of them drawn by lot, or those whose numbers are in `panels`. `retrain` also
+    trains the LoRA again, on the pictures in `data` where the entry's own source is private. `max_work` is how many
+    times the work of a contest entry the panels may ask for.
     """
 
     source: str
     base: str = "auto"
     device: str = "auto"
     sample: int | None = None
+    panels: Sequence[int] = ()
     retrain: bool = False
     data: Path | None = None
     out: Path | None = None
@@ -63,6 +65,7 @@ def reproduce(request: Request, report: Reporter, ask: Ask | None = None) -> dic
     Raises RuleError (after writing everything) where the entry is not reproduced or not what it says, CheckError where
     it is not safe to open, InputError where the base is missing or another, OutsideError where a hub fails.
     """
+    check_wish(request.sample, request.panels)
     source = parse(request.source)
     out = request.out or Path("reproductions") / slug(source)
     if isinstance(source, Path) and source.resolve().is_relative_to(out.resolve()):
@@ -85,7 +88,8 @@ def examine(path: Path, request: Request, run: Run, report: Reporter, find_base:
         story, lora = _needed(opened, findings)
         _say_claims(opened, story, findings, report)
         base = _base(opened, request.base, find_base)
-        numbers = _numbers(opened, len(story.panels), request.sample)
+        chosen = _choose(opened, story, request, run, report)
+        numbers = chosen.numbers
         _refuse_endless(story, len(numbers), request.max_work)
         job = Job(story, base, run, find_device(request.device), report)
         _render(job, lora, numbers, outcome.claimed_compute(opened))
@@ -93,6 +97,7 @@ def examine(path: Path, request: Request, run: Run, report: Reporter, find_base:
         panels, claims = compare_panels(job, opened, numbers, setting.limits)
         write_sheet(run.folder / outcome.SIDE_BY_SIDE, job, folder, panels)
         value = outcome.summary(request.source, opened, job, setting, panels, claims, _failed(findings))
+        value["chosen"] = {"how": chosen.how, "of": len(story.panels)}
         if request.retrain:
             value = outcome.with_retraining(value, retrain(job, opened, numbers, request.data))
     write_json(run.folder / outcome.REPRODUCTION, value)
@@ -149,13 +154,14 @@ def _base(opened: Opened, name: str, find_base: FindBase) -> weights.Base:
     return base
 
 
-def _numbers(opened: Opened, panels: int, sample: int | None) -> list[int]:
-    """The panels to render: all, or as many as asked for, drawn by the bundle's digest and so always the same."""
-    if sample is None or sample >= panels:
-        return list(range(1, panels + 1))
-    if sample < 1:
-        raise InputError(f"--sample {sample}: ask for at least one panel")
-    return sorted(random.Random(outcome.bundle_digest(opened)).sample(range(1, panels + 1), sample))
+def _choose(opened: Opened, story: Story, request: Request, run: Run, report: Reporter) -> Choice:
+    """The panels to render, said where they are not all; raises InputError for a panel that the entry has not."""
+    count = len(story.panels)
+    chosen = choose(run.folder, outcome.bundle_digest(opened), count, request.sample, request.panels)
+    if chosen.how != "all":
+        said = ", ".join(map(str, chosen.numbers))
+        report.stage("panels", f"{said} of {count}, {'drawn by lot here' if chosen.how == 'drawn' else 'as named'}")
+    return chosen
 
 
 def _refuse_endless(story: Story, panels: int, max_work: float | None) -> None:

@@ -53,8 +53,13 @@ def test_a_zip_and_a_sample_of_it(made, tmp_path):
     path = archive.write_zip(made.bundle, tmp_path / "entry.zip")
     value = made.reproduce(path, sample=2)
     assert verdicts(value) == ["identical", "identical"] and value["verdict"] == "identical"
+    numbers = [panel["number"] for panel in value["panels"]]
+    assert value["chosen"] == {"how": "drawn", "of": 8} and numbers == read_json(made.out / "drawn.json")["panels"]
     again = made.reproduce(path, sample=2)
-    assert [panel["number"] for panel in again["panels"]] == [panel["number"] for panel in value["panels"]]
+    assert [panel["number"] for panel in again["panels"]] == numbers
+    named = made.reproduce(path, panels=(numbers[1], 1), out=made.out.parent / "named")
+    assert named["chosen"]["how"] == "named" and named["verdict"] == "identical"
+    assert {panel["number"] for panel in named["panels"]} == {numbers[1], 1}
     with pytest.raises(InputError, match="at least one"):
         made.reproduce(path, sample=0)
 
@@ -233,7 +238,10 @@ def test_the_command_line(made, capsys):
     words = ["reproduce", str(made.bundle), "--base", str(made.base), "--out", str(made.out), "--device", "cpu"]
     assert cli.run([*words, "--sample", "1", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["metrics"]["verdict"] == "identical"
-    assert cli.run(["reproduce", "nothing-there"]) == 2
+    assert cli.run([*words, "--panels", "5,2"]) == 0
+    assert "2, 5 of 8, as named" in capsys.readouterr().err
+    assert cli.run(["reproduce", "nothing-there"]) == cli.run([*words, "--panels", "9"]) == 2
+    assert cli.run([*words, "--panels", "x"]) == cli.run([*words, "--panels", "1", "--sample", "1"]) == 2
     edit_the_scores(made.bundle)
     assert cli.run([*words, "--sample", "1"]) == 1
 
