@@ -9,7 +9,7 @@
     retrain   the LoRA trained again from the rebuilt data
     outcome   reproduction.json, and the same in words
     entry     the whole: render again with the entry's own LoRA, prompts, seeds and settings, compare, report
-    batch     a judge's list of entries, on every GPU; `table` is what comes of it
+    batch     a judge's list of entries, on every GPU; `table` is what comes of it, and `page` shows it
 
 Everything in an entry is a stranger's: nothing in it is run or believed.
 """

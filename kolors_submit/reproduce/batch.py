@@ -239,5 +239,7 @@ def _described(status: str, problems: Sequence[str], value: dict[str, Any] | Non
         "measured": measured is not None,
         "predictor": score.get("predictor"),
         "panels": dict(Counter(panel["verdict"] for panel in value.get("panels", []))),
+        "rendered": [panel["number"] for panel in value.get("panels", [])],
+        "of": value.get("chosen", {}).get("of"),
         "problems": [line.strip()[:500] for line in problems[:20]],
     }

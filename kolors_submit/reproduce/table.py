@@ -1,4 +1,4 @@
-"""The judge's table as a page and as CSV for a spreadsheet. Titles, teams and problems are strangers' words."""
+"""The judge's table: ranked, as a page and as CSV for a spreadsheet. Its words are strangers'."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kolors_submit.files import write_bytes, write_text
-from kolors_submit.reproduce.outcome import SIDE_BY_SIDE
+from kolors_submit.reproduce.page import page_text
 from kolors_submit.text import tame
 
 REPRODUCED = ("identical", "equivalent")
@@ -23,7 +23,6 @@ MARKS = {"technique": 40, "coherence": 30, "effect": 30}
 HTML, CSV, OLD_CSV = "table.html", "table.csv", "table.old.csv"
 COLUMNS = ("rank", "status", "entry", "title", "team", "score", "score by", "base", "panels", "problems", *MARKS)
 MAX_CELL = 1000
-_PAGE = Path(__file__).with_name("table.html.jinja")
 _FORMULA = "=+-@＝＋－＠"
 """A spreadsheet computes a cell that starts with one of these, also after blanks; the last four are full-width."""
 
@@ -33,7 +32,9 @@ def write_tables(folder: Path, results: Sequence[dict[str, Any]]) -> Path:
     marks = _read_marks(folder)
     rows = [_row(rank, result, marks.get(_word(result["source"]), {})) for rank, result in _ranked(results)]
     write_bytes(folder / CSV, _csv(rows).encode("utf-8-sig"))  # a spreadsheet takes UTF-8 without the mark for GBK
-    return write_text(folder / HTML, _page(rows, folder))
+    groups = [("reproduced", [row for row in rows if row["status"] in REPRODUCED])]
+    groups += [(name, [row for row in rows if row["status"] == name]) for name in STATUSES[len(REPRODUCED) :]]
+    return write_text(folder / HTML, page_text(groups, MARKS, folder))
 
 
 def _ranked(results: Sequence[dict[str, Any]]) -> list[tuple[int | None, dict[str, Any]]]:
@@ -53,7 +54,6 @@ def _ranked(results: Sequence[dict[str, Any]]) -> list[tuple[int | None, dict[st
 
 def _row(rank: int | None, result: dict[str, Any], marks: dict[str, str]) -> dict[str, Any]:
     """One line; every text in it is a plain word."""
-    panels = ", ".join(f"{count} {verdict}" for verdict, count in result["panels"].items())
     predictor = _word(result["predictor"])
     claimed = "" if result["measured"] or result["score"] is None else " (claimed, not measured)"
     return {
@@ -65,11 +65,22 @@ def _row(rank: int | None, result: dict[str, Any], marks: dict[str, str]) -> dic
         "score": None if result["score"] is None else round(result["score"], 4),
         "score by": predictor + claimed,
         "base": _word(result["base"]),
-        "panels": panels,
+        "panels": _panels(result),
         "problems": _word("; ".join(result["problems"])),
         **{name: marks.get(name, "") for name in MARKS},
         "folder": result["folder"],
+        "measured": result["measured"],
     }
+
+
+def _panels(result: dict[str, Any]) -> str:
+    """How many panels came out how, and which they are where not all were rendered."""
+    counts = ", ".join(f"{count} {verdict}" for verdict, count in result["panels"].items())
+    numbers, of = result.get("rendered", ()), result.get("of")
+    if not of or len(numbers) >= of:
+        return counts
+    word = "panel" if len(numbers) == 1 else "panels"
+    return f"{counts} ({word} {', '.join(map(str, numbers))} of {of})"
 
 
 def _word(value: Any) -> str:
@@ -106,18 +117,3 @@ def _read_marks(folder: Path) -> dict[str, dict[str, str]]:
     except (ValueError, IndexError, csv.Error):
         path.replace(folder / OLD_CSV)
         return {}
-
-
-def _page(rows: Sequence[dict[str, Any]], folder: Path) -> str:
-    """One file with no script; the pictures lie in the entries' folders beside it."""
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    groups = [
-        ("reproduced", [row for row in rows if row["status"] in REPRODUCED]),
-        *((status, [row for row in rows if row["status"] == status]) for status in STATUSES[len(REPRODUCED) :]),
-    ]
-    sheets = {row["folder"]: (folder / row["folder"] / SIDE_BY_SIDE).is_file() for row in rows}
-    predictors = {row["score by"] for row in rows if row["rank"] is not None}
-    template = environment.from_string(_PAGE.read_text("utf-8"))
-    return template.render(groups=groups, sheets=sheets, marks=MARKS, sheet=SIDE_BY_SIDE, mixed=len(predictors) > 1)
