@@ -1,14 +1,19 @@
-"""The README in English and in Chinese say the same: verbs, commands, pictures, figures."""
+"""README and guide say the same in English and in Chinese: verbs, commands, pictures, figures."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
-ENGLISH, CHINESE = ((ROOT / name).read_text("utf-8") for name in ("README.md", "README.zh-CN.md"))
+PAIRS = {"README.md": "README.zh-CN.md", "docs/guide.md": "docs/guide.zh-CN.md"}
+BOTH = pytest.mark.parametrize(
+    ("english", "chinese"), [[(ROOT / name).read_text("utf-8") for name in pair] for pair in PAIRS.items()], ids=PAIRS
+)
 
 
 def code(text: str) -> list[str]:
@@ -36,21 +41,26 @@ def headings(text: str) -> list[str]:
     return re.findall(r"^#+", text, re.MULTILINE)
 
 
+@BOTH
 @pytest.mark.parametrize("part", [rows, commands, pictures, headings])
-def test_both_have_the_same(part):
-    assert part(ENGLISH) and part(ENGLISH) == part(CHINESE)
+def test_both_have_the_same(part: Callable[[str], list[Any]], english: str, chinese: str) -> None:
+    assert part(english) == part(chinese)
 
 
-def test_both_name_the_same_files_options_and_figures():
-    assert sorted(set(code(ENGLISH))) == sorted(set(code(CHINESE)))
-    figures = [sorted(re.findall(r"\d+(?:\.\d+)?", text)) for text in (ENGLISH, CHINESE)]
+@BOTH
+def test_both_name_the_same_files_options_and_figures(english: str, chinese: str) -> None:
+    assert code(english) and set(code(english)) == set(code(chinese))
+    figures = [sorted(re.findall(r"\d+(?:\.\d+)?", text)) for text in (english, chinese)]
     assert figures[0] == figures[1]
 
 
-def test_each_links_to_the_other_at_the_top():
-    assert "(README.zh-CN.md)" in "".join(ENGLISH.splitlines()[:3])
-    assert "(README.md)" in "".join(CHINESE.splitlines()[:3])
+@pytest.mark.parametrize(("english", "chinese"), PAIRS.items())
+def test_each_links_to_the_other_at_the_top(english: str, chinese: str) -> None:
+    for here, there in ((english, chinese), (chinese, english)):
+        assert f"({Path(there).name})" in "".join((ROOT / here).read_text("utf-8").splitlines()[:3])
 
 
-def test_every_picture_is_there():
-    assert all((ROOT / name).is_file() for name in pictures(ENGLISH))
+@pytest.mark.parametrize("name", [*PAIRS, *PAIRS.values()])
+def test_every_link_leads_to_a_file(name: str) -> None:
+    links = re.findall(r"\]\(([^):]+)\)", (ROOT / name).read_text("utf-8"))
+    assert links and all(((ROOT / name).parent / link).is_file() for link in links)
