@@ -6,6 +6,7 @@ settings that Kolors publishes (leading spacing, offset 1), as ComfyUI's Kolors 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -42,6 +43,9 @@ _DIFFUSERS: dict[str, tuple[str, dict[str, Any]]] = {
 SAMPLERS = ("ddim", *_DIFFUSERS)
 
 Generators = list[torch.Generator]
+
+# While diffusers is imported it puts another module in its own place: a second thread would keep the first one.
+_importing = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -103,10 +107,12 @@ def _ddim_solver(steps: int) -> Solver:
 
 
 def _diffusers_solver(sampler: str, steps: int, spacing: str) -> Solver:
-    import diffusers
-
     name, extra = _DIFFUSERS[sampler]
-    scheduler = getattr(diffusers, name)(**(_PUBLISHED | extra | {"timestep_spacing": spacing}))
+    with _importing:
+        import diffusers
+
+        kind = getattr(diffusers, name)
+    scheduler = kind(**(_PUBLISHED | extra | {"timestep_spacing": spacing}))
     scheduler.set_timesteps(steps)
     # Only these take noise while they sample.
     noisy = sampler in ("euler_ancestral", "dpmpp_2m_sde_karras")

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -45,3 +49,26 @@ def test_samplers_are_those_of_the_story() -> None:
     from kolors_submit.story import Render
 
     assert set(get_args(Render.model_fields["sampler"].annotation)) == set(schedule.SAMPLERS)
+
+
+TOGETHER = """
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from kolors_submit.engine.schedule import SAMPLERS, solver
+
+together = Barrier(6)
+
+def first(number):
+    together.wait()
+    return solver(SAMPLERS[1 + number % (len(SAMPLERS) - 1)], 4)
+
+with ThreadPoolExecutor(6) as pool:
+    assert len(list(pool.map(first, range(6)))) == 6
+"""
+
+
+def test_threads_that_need_diffusers_first_get_it_whole() -> None:
+    """As a CPU's cores do at the first step of their first panels; a fresh process, for the import is the point."""
+    command = [sys.executable, "-W", "ignore", "-c", TOGETHER]
+    result = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
