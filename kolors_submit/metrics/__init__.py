@@ -2,5 +2,6 @@
 
 predictor  the contest's aesthetic score
 agreement  how well a picture agrees with its prompt
+spread     pictures shared out over the GPUs
 coherence  how well the panels belong together, from tower (what is shown), texture (how it is drawn) and palette
 """

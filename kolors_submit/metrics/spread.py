@@ -1,4 +1,4 @@
-"""Pictures measured on all GPUs of a machine at once; which one measures a picture does not change its value."""
+"""Pictures measured on all GPUs of a machine at once; cards of one kind give a picture one value."""
 
 from __future__ import annotations
 
