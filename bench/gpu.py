@@ -32,7 +32,8 @@ from kolors_submit.engine.conditioning import encode, encode_with
 from kolors_submit.engine.draw import Models, draw, load_models
 from kolors_submit.engine.memory import arithmetic, keep_compiled, keep_within
 from kolors_submit.engine.method import method_of
-from kolors_submit.engine.plan import RenderPlan, Sizes, fitting, render_plans
+from kolors_submit.engine.plan import RenderPlan, Sizes, fitting
+from kolors_submit.engine.planning import render_plans
 from kolors_submit.engine.sampler import Task
 from kolors_submit.story import Render
 from kolors_submit.weights import Base, count_parameters, open_base

@@ -24,7 +24,8 @@ from kolors_submit.device import Machine, read_machine
 from kolors_submit.engine import architecture, lora
 from kolors_submit.engine.conditioning import Conditioning, add_time_id
 from kolors_submit.engine.memory import keep_compiled, keep_within, stepping_down
-from kolors_submit.engine.plan import Sizes, TrainPlan, fitting, train_plans
+from kolors_submit.engine.plan import Sizes, TrainPlan, fitting
+from kolors_submit.engine.planning import train_plans
 from kolors_submit.report import Reporter
 from kolors_submit.run import Job, Run
 from kolors_submit.story import Story, Train

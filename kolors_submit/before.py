@@ -10,7 +10,7 @@ from functools import partial
 
 from kolors_submit.engine.memory import Compute
 from kolors_submit.files import keep_only
-from kolors_submit.render import PanelJob, panel_inputs, plan_of, render_panels
+from kolors_submit.panels import PanelJob, panel_inputs, plan_of, render_panels
 from kolors_submit.run import Job
 from kolors_submit.story import panel_prompt
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kolors_submit import render
+from kolors_submit import panels
 from kolors_submit.before import numbers, render_before
 from kolors_submit.report import quiet
 from kolors_submit.run import Job, Run
@@ -38,7 +38,7 @@ def test_another_lora_changes_nothing(job: Job) -> None:
 def test_a_picture_that_shows_nothing_is_left_out_once(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     render_before(job)
     other = Job(edited(job.story, "panels.4.prompt", "一只猫"), job.base, job.run, job.device, job.report)
-    monkeypatch.setattr(render, "fault_of", lambda picture: "is black")
+    monkeypatch.setattr(panels, "fault_of", lambda picture: "is black")
     assert render_before(other)
     assert job.run.before(1).exists() and not job.run.before(5).exists()
     assert not render_before(other)

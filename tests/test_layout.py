@@ -20,6 +20,7 @@ LAYERS = (
     ("cli", "__main__"),
     ("submission", "before", "publish", "reproduce", "importing", "explore", "compare", "doctor", "write"),
     ("data", "train", "render", "score", "bundle"),
+    ("panels",),
     ("engine", "metrics", "hub", "export", "picturebook", "picture", "sheet", "fonts", "lock", "environment"),
     ("weights", "endpoint"),
     ("story", "run", "hold", "report", "device", "image", "meter"),

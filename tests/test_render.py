@@ -15,9 +15,11 @@ import torch
 from PIL import Image
 
 from kolors_submit.engine import lora_files
+from kolors_submit.engine.memory import compute_for
 from kolors_submit.engine.method import FAST_GUIDED, FAST_STEPS
 from kolors_submit.errors import InputError, RuleError
 from kolors_submit.files import file_digest
+from kolors_submit.panels import plans_of
 from kolors_submit.picture import fault_of
 from kolors_submit.render import render
 from kolors_submit.report import quiet
@@ -198,7 +200,7 @@ def test_a_shorter_story_leaves_no_stale_panel(job: Job) -> None:
 
 
 def test_a_stopped_run_goes_on_at_the_next_panel(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    from kolors_submit import render as stage
+    from kolors_submit import panels as stage
 
     drawn: list[int] = []
     real = stage.png_bytes
@@ -272,3 +274,17 @@ def test_fast_says_what_it_did_instead(job: Job) -> None:
     with Image.open(job.run.panel(1)) as picture:
         assert f"Steps: {FAST_STEPS}, Sampler: dpmpp_2m" in picture.text["parameters"]  # type: ignore[attr-defined]
     assert not render(fast)
+
+
+def test_another_loras_pictures_do_not_decide_how_these_are_made(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    from kolors_submit import panels
+
+    fast, lean = (replace(plans_of(job)[0], compute=compute_for("cuda"), memory=memory) for memory in (2, 1))
+    lean = replace(lean, compute=replace(lean.compute, dtype="bfloat16"))
+    monkeypatch.setattr(panels, "render_plans", lambda *_: (fast, lean))
+    record = panels.record_of(job, 1)
+    record.finish({"lora": file_digest(job.run.lora), "compute": lean.compute.record()}, [])
+    monkeypatch.setattr(panels, "fitting", lambda plans, _: tuple(plans))
+    assert plans_of(job) == (lean,)
+    record.finish({"lora": "of another LoRA", "compute": lean.compute.record()}, [])
+    assert plans_of(job) == (fast, lean)

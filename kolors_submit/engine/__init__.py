@@ -12,6 +12,6 @@ draw          pictures of many tasks, shared out over devices
 accelerate, fused, cuda_graph    a UNet's forward on a GPU in fewer and larger kernels
 lora_unet, lora_stack, lora_gradients, merge    the same for training a LoRA
 norm, norm_kernels, eightbit    what both have: norms in one pass, weights in half the memory
-plan          how a machine computes a story: dtype, batch, checkpointing, compilation, 8 bits
+plan, planning    how a machine computes a story: dtype, batch, checkpointing, compilation, 8 bits
 memory        how arithmetic is done, and memory between models
 """

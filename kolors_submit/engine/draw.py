@@ -16,7 +16,7 @@ import torch
 
 from kolors_submit.engine import base as bases
 from kolors_submit.engine.lora import Lora, merge
-from kolors_submit.engine.memory import compute_all, core_pool
+from kolors_submit.engine.memory import Compute, compute_all, core_pool
 from kolors_submit.engine.sampler import Task, UNet, check_size, decode, sample
 
 if TYPE_CHECKING:
@@ -57,19 +57,10 @@ def draw(
     after each step. Raises InputError for a size that the UNet cannot halve, and what `load` and `deliver` raise.
     """
     check_size(settings)
+    if not tasks:
+        return
     compute = plan.compute
     batches = [range(start, min(start + compute.panels, len(tasks))) for start in range(0, len(tasks), compute.panels)]
-    devices = min(devices, len(batches))
-    loaded: dict[int, Models] = {}
-
-    def here() -> Models:
-        """The thread's device's own networks; the cores of a CPU share theirs."""
-        index = 0 if compute.device_kind == "cpu" else torch.cuda.current_device()
-        if index not in loaded:
-            models = load()
-            apart = compute.batch == 1
-            loaded[index] = Models(_apart(models.unet, forwards), models.decoder) if apart else models
-        return loaded[index]
 
     def work(batch: range, go_on: Callable[[], None]) -> None:
         def step(pictures: int) -> None:
@@ -77,19 +68,39 @@ def draw(
             advance(pictures)
 
         begun = time.monotonic()
-        models = here()
+        models = networks.here()
         latents = sample(models.unet, [tasks[index] for index in batch], settings, compute, step)
+        share = (time.monotonic() - begun) / len(batch)
         with _room(models, plan):
             handed = []
             for index, latent in zip(batch, latents, strict=True):
+                begun = time.monotonic()
                 picture = decode(models.decoder, latent)
-                handed.append(writers.submit(deliver, index, picture, (time.monotonic() - begun) / len(batch)))
+                handed.append(writers.submit(deliver, index, picture, share + time.monotonic() - begun))
         for one in handed:
             one.result()
 
     with ThreadPoolExecutor(WRITERS) as writers, core_pool() as forwards:
-        here()  # before the cores ask for them all at once
-        compute_all(compute.device_kind, work, batches, devices)
+        networks = _Networks(load, compute, forwards)
+        networks.here()  # before the cores ask for them all at once
+        compute_all(compute.device_kind, work, batches, min(devices, len(batches)))
+
+
+class _Networks:
+    """Each device's own networks, loaded when its thread first asks; the cores of a CPU share theirs."""
+
+    def __init__(self, load: Callable[[], Models], compute: Compute, forwards: Executor) -> None:
+        self.load, self.compute, self.forwards = load, compute, forwards
+        self.loaded: dict[int, Models] = {}
+
+    def here(self) -> Models:
+        """The networks of the thread's device."""
+        index = 0 if self.compute.device_kind == "cpu" else torch.cuda.current_device()
+        if index not in self.loaded:
+            models = self.load()
+            apart = self.compute.batch == 1
+            self.loaded[index] = Models(_apart(models.unet, self.forwards), models.decoder) if apart else models
+        return self.loaded[index]
 
 
 def load_models(base: Base, lora: Lora | None, settings: Render, plan: RenderPlan) -> Models:

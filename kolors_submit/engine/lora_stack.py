@@ -19,8 +19,6 @@ from kolors_submit.engine.eightbit import in_8_bits
 from kolors_submit.engine.lora_gradients import lora_gradients
 from kolors_submit.engine.merge import merge
 
-PROJECTIONS = ("to_q", "to_k", "to_v", "to_out")
-"""The layers of an attention that have a LoRA; in DiffSynth's blocks only the last of them has a bias."""
 GROUPS = (
     ("attn1", ("to_q", "to_k", "to_v")),
     ("attn1", ("to_out",)),
@@ -28,7 +26,8 @@ GROUPS = (
     ("attn2", ("to_out",)),
     ("attn2", ("to_k", "to_v")),
 )
-"""Layers with the same input, which are one product; the last one's input is the text."""
+"""LoRA'd layers with the same input, which are one product; the last one's input is the text. Of DiffSynth's
+projections only `to_out` has a bias."""
 
 
 class Held(NamedTuple):

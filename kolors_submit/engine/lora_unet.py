@@ -7,14 +7,13 @@ dtype, one tensor is what the optimizer, the gradient's clipping and several GPU
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 from diffsynth.models.sd_unet import AttentionBlock, DownSampler, PopBlock, PushBlock, ResnetBlock, UpSampler
 from torch.nn.functional import conv2d, silu
 
-from kolors_submit.engine.lora_stack import PROJECTIONS, TransformerStack, lora_shapes, transformer_block
+from kolors_submit.engine.lora_stack import TransformerStack, lora_shapes, transformer_block
 from kolors_submit.engine.norm import norm_silu
 
 if TYPE_CHECKING:
@@ -25,11 +24,6 @@ SHAPES = 16
 
 TUNED: dict[str, Any] = {"triton.multi_kernel": 1}
 """Measure layer norms with a row in registers too; torch's own rule reads rows above 1024 twice."""
-
-
-def fits(targets: Sequence[str]) -> bool:
-    """Whether a LoRA on these layers can be trained here; any other is peft's own work."""
-    return set(targets) == set(PROJECTIONS)
 
 
 class LoraUNet:

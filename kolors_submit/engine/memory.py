@@ -168,11 +168,10 @@ def keep_within(machine: Machine) -> None:
     """Hold torch to what --vram allows on every device; without it, to all there is."""
     import torch
 
-    if not machine.capped:
-        return
     for index in range(torch.cuda.device_count()):
         total = torch.cuda.get_device_properties(index).total_memory
-        torch.cuda.set_per_process_memory_fraction(max(0, machine.device_memory - WORKSPACE) / total, index)
+        allowed = max(0, machine.device_memory - WORKSPACE) / total if machine.capped else 1.0
+        torch.cuda.set_per_process_memory_fraction(allowed, index)
 
 
 def keep_compiled(folder: Path) -> None:

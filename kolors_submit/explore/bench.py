@@ -16,7 +16,7 @@ from kolors_submit.explore.measure import Instruments, Measures, find_instrument
 from kolors_submit.explore.page import page_text
 from kolors_submit.explore.plan import Candidate, Grid, Variant, candidates_of, panels_of, variants_of
 from kolors_submit.files import file_digest, read_json, write_bytes, write_json, write_text
-from kolors_submit.render import PanelJob, plans_of, render_panels
+from kolors_submit.panels import PanelJob, plans_of, render_panels
 from kolors_submit.run import Job
 from kolors_submit.sheet import story_sheet
 from kolors_submit.story import panel_prompt

@@ -10,8 +10,8 @@ from typing import Any
 from kolors_submit.engine.memory import Compute
 from kolors_submit.errors import InputError
 from kolors_submit.files import file_digest
-from kolors_submit.render import FORMAT as RENDER_FORMAT
-from kolors_submit.render import PanelJob, panel_inputs
+from kolors_submit.panels import FORMAT as RENDER_FORMAT
+from kolors_submit.panels import PanelJob, panel_inputs
 from kolors_submit.run import Job
 from kolors_submit.story import Prompt, panel_prompt
 from kolors_submit.story.model import MAX_SEED

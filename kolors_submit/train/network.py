@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch.nn.functional import mse_loss
 
-from kolors_submit.engine import lora_unet
 from kolors_submit.engine.accelerate import fast_attention
 from kolors_submit.engine.lora import injected_parameters
 from kolors_submit.engine.lora_unet import LoraUNet
+from kolors_submit.engine.planning import merges
 from kolors_submit.story import Train
 
 if TYPE_CHECKING:
@@ -169,9 +169,7 @@ class _OwnGradient(torch.autograd.Function):
 
 def make_network(unet: SDXLUNet, plan: TrainPlan, settings: Train, shapes: int) -> Plain | Merged:
     """The program for a UNet with a LoRA injected: on a GPU the fast one, where it knows LoRA and optimizer."""
-    on_gpu = unet.conv_in.weight.is_cuda
-    # Adafactor looks at each matrix by itself.
-    if on_gpu and lora_unet.fits(settings.targets) and settings.optimizer != "adafactor":
+    if unet.conv_in.weight.is_cuda and merges(settings):
         return Merged(unet, plan, shapes, deterministic=settings.deterministic)
     return Plain(unet, plan)
 

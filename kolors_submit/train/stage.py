@@ -17,7 +17,8 @@ from kolors_submit.engine import base as bases
 from kolors_submit.engine import lora as loras
 from kolors_submit.engine import lora_files
 from kolors_submit.engine.memory import keep_compiled, keep_within, release, stepping_down
-from kolors_submit.engine.plan import Sizes, TrainPlan, fitting, train_plans
+from kolors_submit.engine.plan import Sizes, TrainPlan, fitting
+from kolors_submit.engine.planning import train_plans
 from kolors_submit.engine.sampler import PIXELS_PER_LATENT, Task, check_size
 from kolors_submit.errors import InputError
 from kolors_submit.files import keep_only, write_json, write_text

@@ -9,7 +9,8 @@ import pytest
 from kolors_submit import device
 from kolors_submit.device import Cuda, Gpu, Machine, read_machine
 from kolors_submit.engine.memory import WORKSPACE, compute_for
-from kolors_submit.engine.plan import Sizes, beginning_with, fitting, render_plans, train_plans
+from kolors_submit.engine.plan import Sizes, beginning_with, fitting
+from kolors_submit.engine.planning import render_plans, train_plans
 from kolors_submit.errors import InputError
 from kolors_submit.story import Render, Train
 
@@ -93,6 +94,13 @@ def test_nothing_is_compiled_without_a_compiler_or_for_little_work():
 @pytest.mark.parametrize(("devices", "batch"), [(1, 16), (2, 8), (4, 4), (8, 2), (16, 2)])
 def test_several_cards_share_the_panels(devices, batch):
     assert best_render(replace(H200, devices=devices)).compute.batch == batch
+
+
+@pytest.mark.parametrize("other", [{"targets": ("to_q", "conv1")}, {"optimizer": "adafactor"}])
+def test_a_plan_promises_nothing_that_peft_does_not_do(other):
+    plans = train_plans(H200, Train(**other), KOLORS)
+    assert {plan.checkpointing for plan in plans} == {"none", "selective"}
+    assert not any(plan.compile_blocks or plan.cuda_graph or plan.eight_bit for plan in plans)
 
 
 def test_the_storys_word_is_kept():

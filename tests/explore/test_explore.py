@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from kolors_submit import render as stage
+from kolors_submit import panels as stage
 from kolors_submit.errors import InputError, RuleError
 from kolors_submit.explore import Grid, explore
 from kolors_submit.explore.plan import seeds_for
