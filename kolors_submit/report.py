@@ -46,7 +46,7 @@ class Reporter:
         table = Table(title=_plain(title), title_justify="left", title_style="bold")
         for index, column in enumerate(columns):
             numeric = bool(rows) and all(isinstance(row[index], int | float) for row in rows)
-            table.add_column(_plain(column), justify="right" if numeric else "left")
+            table.add_column(_plain(column), justify="right" if numeric else "left", overflow="fold")
         for row in rows:
             table.add_row(*(_plain(cell) for cell in row))
         self.console.print(table, markup=False)

@@ -53,6 +53,11 @@ def test_show_expands_prompts_and_counts_their_tokens(capsys):
     assert all(2 < panel["tokens"] <= 256 for panel in panels)
 
 
+def test_show_cuts_no_prompt(capsys):
+    assert run(["story", "show", str(STORIES / "ink.yaml")]) == 0
+    assert "…" not in capsys.readouterr().err
+
+
 def test_a_title_is_no_markup(tmp_path, capsys):
     story = tmp_path / "story.yaml"
     text = (STORIES / "watercolor.yaml").read_text("utf-8").replace("雨天的猫", "[/x] a [bold]cat[/bold]", 1)
