@@ -10,11 +10,14 @@ import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from kolors_submit.errors import OutsideError
 from kolors_submit.files import PARTIAL, read_json, write_error
 
 LOCK = ".lock"
+PAUSES = (0.02, 0.1)
+"""Seconds between the tries to take it."""
 
 
 class InUse(OutsideError):
@@ -35,7 +38,7 @@ def hold(folder: Path, verb: str) -> Iterator[None]:
         raise write_error(path, error) from error
     with file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _take(file)
         except BlockingIOError as error:
             taken = f"{folder} is in use by {holder(folder)}; wait for it or use --name"
             raise InUse(taken) from error
@@ -46,6 +49,18 @@ def hold(folder: Path, verb: str) -> Iterator[None]:
         for partial in folder.rglob(f".*{PARTIAL}"):
             partial.unlink(missing_ok=True)
         yield
+
+
+def _take(file: IO[str]) -> None:
+    """Take the lock, tried more than once: `is_held` has it for a moment."""
+    for pause in (*PAUSES, None):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if pause is None:
+                raise
+            time.sleep(pause)
 
 
 def holder(folder: Path) -> str:

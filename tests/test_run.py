@@ -1,8 +1,10 @@
 """The run folder: the lock, and when a stage has something to do."""
 
+import fcntl
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 
@@ -48,6 +50,15 @@ def test_a_stage_is_done_until_an_input_or_an_output_changes(run):
 def _hold(folder: str) -> None:
     with Run(Path(folder)).hold("train"):
         time.sleep(60)
+
+
+def test_somebody_who_only_looks_takes_it_from_nobody(run):
+    run.folder.mkdir(parents=True, exist_ok=True)
+    with (run.folder / ".lock").open("a+") as looking:
+        fcntl.flock(looking, fcntl.LOCK_EX)
+        threading.Timer(0.05, fcntl.flock, (looking, fcntl.LOCK_UN)).start()
+        with run.hold("render"):
+            assert is_held(run.folder)
 
 
 def test_one_process_holds_a_run_and_a_killed_one_lets_go(run):

@@ -48,6 +48,12 @@ class AspectFilter(Part):
     min_ratio: float = Field(0.333, gt=0)
     max_ratio: float = Field(3.0, gt=0)
 
+    @model_validator(mode="after")
+    def _in_order(self) -> AspectFilter:
+        if self.min_ratio > self.max_ratio:
+            raise ValueError(f"min_ratio {self.min_ratio:g} is above max_ratio {self.max_ratio:g}: no picture fits")
+        return self
+
 
 class AestheticFilter(Part):
     """Data-Juicer's image_aesthetics_filter with the base's own predictor; scores from 0 to 10."""

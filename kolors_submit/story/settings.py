@@ -19,6 +19,9 @@ def with_settings(values: dict[str, Any], settings: Sequence[str]) -> dict[str, 
         parts = key.strip().split(".")
         if not equals or not all(parts):
             raise InputError(f"--set {setting}: write KEY=VALUE, for example --set train.rank=32")
+        if parts[0] == "bases":
+            wanted = ".".join(parts[2:]) or "train.rank"
+            raise InputError(f"--set {setting}: write --set {wanted}=…; it holds for the base that is used")
         target: Any = values
         for part in parts[:-1]:
             target = _step(target, part, setting)

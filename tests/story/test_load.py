@@ -169,7 +169,10 @@ def test_settings_win_over_base_overrides(tmp_path):
     assert (story.train.rank, story.train.alpha, story.panels[1].seed, story.style.suffix) == (8, 2, 77, "墨")
 
 
-@pytest.mark.parametrize("setting", ["rank", "=1", "panels.9.seed=1", "title.x=1", "train.rank=[", "train..rank=1"])
+@pytest.mark.parametrize(
+    "setting",
+    ["rank", "=1", "panels.9.seed=1", "title.x=1", "train.rank=[", "train..rank=1", "bases.tiny.train.rank=2"],
+)
 def test_bad_settings_are_explained(tmp_path, setting):
     with pytest.raises(InputError, match="--set"):
         load_story(write(tmp_path, GOOD), None, [setting])
@@ -182,6 +185,11 @@ def test_overrides_are_checked_like_settings(tmp_path):
         "story.yaml:18: bases.tiny.render.steps: has to be greater than or equal to 1 (here: 0)",
         "story.yaml:19: bases.tiny.trian: unknown key; did you mean train?",
     ]
+
+
+def test_an_aspect_filter_that_nothing_passes_is_refused(tmp_path):
+    with pytest.raises(StoryError, match="min_ratio 2 is above max_ratio 1"):
+        load_story(write(tmp_path, GOOD), None, ["dataset.filters.aspect_ratio={min_ratio: 2, max_ratio: 1}"])
 
 
 def test_a_problem_of_a_setting_names_the_setting(tmp_path):
