@@ -61,7 +61,6 @@ class Machine:
     device_memory: int = 0
     """Free on the fullest visible card, or what --vram allows."""
     devices: int = 1
-    host_memory: int = 0
     compiler: bool = False
     """torch.compile writes C for the processor's side of its kernels."""
     capped: bool = False
@@ -76,14 +75,14 @@ def has_compiler() -> bool:
 
 def read_machine(device: str, vram: float | None = None) -> Machine:
     """This machine as plans see it, for `cpu` or `cuda`; `vram` is a card's size as sold, in GB, to stay within."""
-    memory, compiler = main_memory(), has_compiler()
+    compiler = has_compiler()
     cuda = read_cuda() if device == "cuda" else None
     if cuda is None or not cuda.gpus:
-        return Machine(device, host_memory=memory, compiler=compiler)
+        return Machine(device, compiler=compiler)
     free = min(gpu.free for gpu in cuda.gpus)
     allowed = free if vram is None else min(free, int(vram * SOLD_AS * 1e9))
     capability = min(gpu.capability for gpu in cuda.gpus)
-    return Machine(device, capability, allowed, len(cuda.gpus), memory, compiler, capped=vram is not None)
+    return Machine(device, capability, allowed, len(cuda.gpus), compiler, capped=vram is not None)
 
 
 def read_cuda() -> Cuda | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,13 +25,15 @@ def agreement(folder: Path, pictures: Sequence[Path], prompts: Sequence[str], de
 
     read, processor = _load(folder)
     limit = read.config.text_config.max_position_embeddings
-    models = {where: twin(read).to(where) for where in devices_of(device)}
+    models = {where: twin(read).to(where) for where in devices_of(device, len(pictures))}
+    tokenizing = threading.Lock()  # a tokenizer serves one thread at a time
 
     def measure(where: str, pair: tuple[Path, str]) -> float:
         path, prompt = pair
         with Image.open(path) as file, torch.no_grad():
             picture = file.convert("RGB")
-            inputs = processor(text=prompt, images=picture, truncation=True, max_length=limit, return_tensors="pt")
+            with tokenizing:
+                inputs = processor(text=prompt, images=picture, truncation=True, max_length=limit, return_tensors="pt")
             embeddings = models[where](**inputs.to(where))
             return float((embeddings.image_embeds * embeddings.text_embeds).sum())
 

@@ -35,7 +35,7 @@ def score_pictures(folder: Path, pictures: Sequence[Path], device: str = "cpu") 
     from kolors_submit.engine.kept import shelved, twin
 
     read, processor = shelved(("predictor", folder), lambda: _load(folder))
-    models = {where: twin(read).to(where) for where in devices_of(device)}
+    models = {where: twin(read).to(where) for where in devices_of(device, len(pictures))}
 
     def measure(where: str, path: Path) -> float:
         with Image.open(path) as picture, torch.no_grad():

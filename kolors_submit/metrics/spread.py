@@ -11,11 +11,13 @@ Item = TypeVar("Item")
 Value = TypeVar("Value")
 
 
-def devices_of(device: str) -> list[str]:
-    """torch's names of the devices that `cpu` or `cuda` stands for."""
+def devices_of(device: str, items: int) -> list[str]:
+    """torch's names of the devices that `cpu` or `cuda` stands for, no more than there are items."""
     import torch
 
-    return [f"cuda:{index}" for index in range(torch.cuda.device_count())] if device == "cuda" else [device]
+    if device != "cuda":
+        return [device]
+    return [f"cuda:{index}" for index in range(max(1, min(items, torch.cuda.device_count())))]
 
 
 def spread(measure: Callable[[str, Item], Value], devices: Sequence[str], items: Sequence[Item]) -> Iterator[Value]:

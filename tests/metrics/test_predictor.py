@@ -47,13 +47,13 @@ def test_several_devices_share_the_pictures(tiny_base: Path, tmp_path: Path, mon
     alone = list(score_pictures(folder, paths))
     used = []
 
-    def two(device: str) -> list[str]:
-        used.append(device)
+    def two(device: str, items: int) -> list[str]:
+        used.append((device, items))
         return ["cpu", "cpu:0"]
 
     monkeypatch.setattr("kolors_submit.metrics.predictor.devices_of", two)
     assert list(score_pictures(folder, paths, "cuda")) == alone
-    assert used == ["cuda"]
+    assert used == [("cuda", 4)]
 
 
 def test_digest_changes_with_a_weight(tiny_base: Path, tmp_path: Path) -> None:
