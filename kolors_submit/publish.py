@@ -12,6 +12,7 @@ from kolors_submit.bundle import layout, manifest
 from kolors_submit.bundle.archive import open_bundle
 from kolors_submit.bundle.check import check_bundle
 from kolors_submit.bundle.opened import Opened, open_values
+from kolors_submit.bundle.rules_contents import CONTEST_NAME, is_contest_name
 from kolors_submit.errors import InputError, OutsideError
 from kolors_submit.files import file_digest, write_json, write_text
 from kolors_submit.report import Reporter
@@ -57,6 +58,7 @@ def publish(bundle: Path, target: Target, report: Reporter) -> dict[str, Any]:
         assert opened.story is not None  # a bundle without a story does not pass the check
         _refuse_demonstration(opened, target)
         name = _name(opened.story, target, report)
+        display_name = _display_name(opened, target, report)
         repository = hubs.open_hub(target.hub or opened.story.submission.hub, name)
         files = _files(folder)
         account = repository.account()
@@ -66,14 +68,16 @@ def publish(bundle: Path, target: Target, report: Reporter) -> dict[str, Any]:
         plan = _plan(folder, files, repository)
         if target.dry_run:
             _say_plan(plan, report)
-            return _summary(repository, opened.story, target, folder, plan)
-        _send(folder, plan, repository, opened.story, target, report)
+            return _summary(repository, opened.story, display_name, folder, plan)
+        _send(folder, plan, repository, display_name, target.private, report)
         _compare(folder, files, repository)
         _tag(repository, folder, report)
-        value = _summary(repository, opened.story, target, folder, plan)
+        value = _summary(repository, opened.story, display_name, folder, plan)
         write_json(bundle.resolve().parent / PUBLISHED, value)
         write_text(bundle.resolve().parent / layout.POST, _post(folder, repository.page, value["display_name"]))
     report.stage("publish", f"{value['page']}: {len(files)} files, each as in the manifest", done=True)
+    report.say(f"        anybody may now run: {value['reproduce']}")
+    report.say(f"        for the contest's forum: {bundle.parent / layout.POST}")
     return value
 
 
@@ -95,6 +99,18 @@ def _name(story: Story, target: Target, report: Reporter) -> str:
         raise InputError("\n".join(problems))
     if name != story.submission.repository:
         report.note(f"the card and the page do not name {name}; set submission.repository in the story for that")
+    return name
+
+
+def _display_name(opened: Opened, target: Target, report: Reporter) -> str | None:
+    """The name that people read; says where it is not the card's, or not as the contest wants it."""
+    assert opened.story is not None
+    own = opened.story.submission.display_name
+    name = target.display_name or own
+    if name != own:
+        report.note(f"the card's title is not {name}; set submission.display_name in the story for that")
+    if target.display_name and not opened.is_demonstration and not is_contest_name(target.display_name):
+        report.note(f"--display-name {target.display_name}: the contest's names are {CONTEST_NAME}")
     return name
 
 
@@ -133,11 +149,11 @@ def _say_plan(plan: Plan, report: Reporter) -> None:
 
 
 def _send(
-    folder: Path, plan: Plan, repository: hubs.Repository, story: Story, target: Target, report: Reporter
+    folder: Path, plan: Plan, repository: hubs.Repository, name: str | None, private: bool, report: Reporter
 ) -> None:
     """Create the repository, commit what is missing, remove what is left over."""
     if not plan.exists:
-        repository.create(target.private, target.display_name or story.submission.display_name, "other")
+        repository.create(private, name, "other")
     message = f"Bundle {manifest.read(folder / layout.MANIFEST).digest[:12]}"
     report.stage("publish", f"{len(plan.send)} files to send" if plan.send else "the hub has every file already")
     if plan.send:
@@ -168,14 +184,16 @@ def _tag(repository: hubs.Repository, folder: Path, report: Reporter) -> None:
         report.note(f"the version has no tag: {error}")
 
 
-def _summary(repository: hubs.Repository, story: Story, target: Target, folder: Path, plan: Plan) -> dict[str, Any]:
+def _summary(
+    repository: hubs.Repository, story: Story, display_name: str | None, folder: Path, plan: Plan
+) -> dict[str, Any]:
     """What published.json says."""
     return {
         "format": FORMAT,
         "hub": repository.hub,
         "repository": repository.name,
         "page": repository.page,
-        "display_name": target.display_name or story.submission.display_name or story.title,
+        "display_name": display_name or story.title,
         "bundle": manifest.read(folder / layout.MANIFEST).digest,
         "sent": list(plan.send),
         "deleted": list(plan.delete),

@@ -164,7 +164,7 @@ def test_a_token_that_may_not_write(hub, entry, where, exists, token):
         send(entry, where)
         hub.repositories[NAME].files.pop("scores.json")
     hub.accounts = {"ms-good": token}
-    with pytest.raises(InputError, match="not write"):
+    with pytest.raises(InputError, match="does not let this token write"):
         send(entry, where)
     assert exists or NAME not in hub.repositories
 
@@ -246,6 +246,86 @@ def test_a_token_stands_in_no_log_no_file_and_no_address(hub, entry, where, tmp_
     assert "ms-good" not in caplog.text + shown.out + shown.err and len(caplog.records) > 10
     assert [path for path in tmp_path.rglob("*") if path.is_file() and b"ms-good" in path.read_bytes()] == []
     assert all(b"ms-good" not in request.split(b"\n")[0] for request in hub.received)
+
+
+def wrong_token(hub):
+    hub.accounts = {"ms-other": ("alice", True)}
+
+
+def read_only_token(hub):
+    hub.accounts = {"ms-good": ("alice", False)}
+
+
+def somebody_elses(hub):
+    hub.repositories[NAME], hub.accounts = Stored(), {"ms-good": ("bob", True)}
+
+
+def name_taken_and_hidden(hub):
+    hub.repositories[NAME], hub.accounts = Stored(private=True), {"ms-good": ("bob", True)}
+
+
+def name_taken_for_another_thing(hub):
+    hub.repositories[NAME] = Stored({"thesis.pdf": b"x"})
+
+
+def network_cut(hub):
+    hub.how, hub.broken = "drop", {"blob": 1000}
+
+
+def server_errors(hub):
+    hub.how, hub.broken = 502, {"commit": 1000}
+
+
+def refused_for_now(hub):
+    hub.how, hub.broken = 429, {"create": 1000}
+
+
+def another_content(hub):
+    hub.mangle = {"images/03.png", "scores.json"}
+
+
+FAILURES = {
+    wrong_token: (2, "does not accept the token; set"),
+    read_only_token: (2, "does not let this token write to alice/Rainy-Cat"),
+    somebody_elses: (2, "somebody else's"),
+    name_taken_and_hidden: (2, "somebody else's"),
+    name_taken_for_another_thing: (2, "holds files that belong to no bundle (thesis.pdf)"),
+    network_cut: (3, "run the same command again to go on"),
+    server_errors: (3, "(status 502)"),
+    refused_for_now: (3, "(status 429)"),
+    another_content: (3, "images/03.png has "),
+}
+"""Each with its exit status and what is said; a full disk is in test_full_disk.py."""
+
+
+@pytest.mark.parametrize("where", HUBS)
+@pytest.mark.parametrize("failure", FAILURES)
+def test_each_failure_is_one_sentence_and_mended_by_the_next_run(hub, entry, capsys, monkeypatch, where, failure):
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    status, said = FAILURES[failure]
+    failure(hub)
+    command = ["publish", str(entry), "--repo", NAME, "--hub", where]
+    assert cli.run(command) == status
+    heard = capsys.readouterr().err
+    assert heard.count("error: ") == 1 and said in heard.partition("error: ")[2]
+    assert "Traceback" not in heard and "ms-good" not in heard
+    assert not (entry.parent / "published.json").exists()
+    hub.accounts, hub.broken, hub.mangle = {"ms-good": ("alice", True)}, {}, set()
+    hub.repositories.pop(NAME, None)
+    assert cli.run(command) == 0
+    heard = capsys.readouterr().err
+    assert held(hub) == files_of(entry)
+    assert heard.index(f"{where}:{NAME} as alice") < heard.index("files to send"), "who it is comes first"
+    assert f"kolors-submit reproduce {where}:{NAME}" in heard and "post.md" in heard
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("雨天的猫", "队伍名称-可图Kolors训练-作品名称"), ("另一队-可图Kolors训练-雨天的猫", "the card's title is not")],
+)
+def test_a_display_name_that_is_not_the_storys(hub, entry, capsys, name, said):
+    assert cli.run(["publish", str(entry), "--repo", NAME, "--display-name", name]) == 0
+    assert said in capsys.readouterr().err and hub.repositories[NAME].display_name == name
 
 
 def test_the_story_names_the_repository(hub, entry):

@@ -18,6 +18,7 @@ from kolors_submit.weights.known import KOLORS
 CONTEST_THRESHOLD = 6.0
 TOLERANCE = 1e-5
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+CONTEST_NAME = "队伍名称-可图Kolors训练-作品名称"
 _CONTEST_NAME = re.compile(r".+[-－—].*可图.*Kolors.*训练.*[-－—].+")
 
 
@@ -165,10 +166,15 @@ def names(bundle: Opened) -> Iterator[Finding]:
     submission = bundle.story.submission
     for problem in name_problems(submission.repository) if submission.repository is not None else ():
         yield fail("name", f"submission.repository: {problem}")
-    if not bundle.is_demonstration and not _CONTEST_NAME.fullmatch(submission.display_name or ""):
-        yield warn("name", "the contest's name is 队伍名称-可图Kolors训练-作品名称; set submission.display_name")
+    if not bundle.is_demonstration and not is_contest_name(submission.display_name or ""):
+        yield warn("name", f"the contest's name is {CONTEST_NAME}; set submission.display_name")
     if not bundle.is_demonstration and not bundle.story.team:
         yield warn("name", "the story names no team")
+
+
+def is_contest_name(name: str) -> bool:
+    """Whether a display name is as the contest wants it."""
+    return _CONTEST_NAME.fullmatch(name) is not None
 
 
 def _panel_scores(value: dict[str, Any]) -> list[float]:

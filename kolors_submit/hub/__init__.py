@@ -6,11 +6,13 @@ OutsideError where the network or the hub fails. Nothing here imports torch.
 
 from __future__ import annotations
 
+from kolors_submit.errors import InputError
+from kolors_submit.hub.errors import TITLES
 from kolors_submit.hub.repository import Listed, Repository, name_problems
 
 HUBS = ("modelscope", "huggingface")
 
-__all__ = ["HUBS", "Listed", "Repository", "name_problems", "open_hub"]
+__all__ = ["HUBS", "Listed", "Repository", "list_files", "name_problems", "open_hub"]
 
 
 def open_hub(hub: str, name: str, revision: str | None = None) -> Repository:
@@ -22,3 +24,15 @@ def open_hub(hub: str, name: str, revision: str | None = None) -> Repository:
     from kolors_submit.hub.modelscope import ModelScope
 
     return ModelScope(name, revision or "master")
+
+
+def list_files(repository: Repository, revision: str | None) -> list[Listed]:
+    """Every file of a repository that has to be there; raises InputError where it, or the revision, is not."""
+    listed = repository.files()
+    if listed is None:
+        at = f" at {revision}" if revision else ""
+        raise InputError(
+            f"{TITLES[repository.hub]} has no {repository.name}{at} that you may see; check the name"
+            f"{' and the revision' if revision else ', or log in if it is private'}"
+        )
+    return listed

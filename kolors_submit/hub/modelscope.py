@@ -67,18 +67,26 @@ class ModelScope:
 
     def send(self, folder: Path, names: Sequence[str], message: str, quiet: bool) -> None:
         """Commit files, without the client's cache: it would lie in the bundle, and forgets which hub it is about."""
-        with self._plain(), _silent():
+        from modelscope_hub.errors import StorageError
+
+        with self._plain(), _silent() as heard:
             self._may_write(folder, names)
-            _api().upload_folder(
-                self.name,
-                "model",
-                folder,
-                allow_patterns=[glob.escape(name) for name in names],
-                commit_message=message,
-                revision=self.revision,
-                use_cache=False,
-                disable_tqdm=quiet,
-            )
+            failed: Exception | None = None
+            try:
+                _api().upload_folder(
+                    self.name,
+                    "model",
+                    folder,
+                    allow_patterns=[glob.escape(name) for name in names],
+                    commit_message=message,
+                    revision=self.revision,
+                    use_cache=False,
+                    disable_tqdm=quiet,
+                )
+            except StorageError as error:
+                failed = heard.last or error  # the client only counts the files here, and says why in its log
+            if failed is not None:
+                raise failed
 
     def delete(self, names: Sequence[str], message: str) -> None:
         """Commit the removal of files."""
@@ -118,14 +126,26 @@ def _api() -> HubApi:
     return modelscope_api()
 
 
+class _Heard(logging.Handler):
+    """Keeps the last exception that the client logged, and lets nothing of its log through."""
+
+    last: Exception | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep one."""
+        for one in record.args if isinstance(record.args, tuple) else ():
+            self.last = one if isinstance(one, Exception) else self.last
+
+
 @contextlib.contextmanager
-def _silent() -> Iterator[None]:
+def _silent() -> Iterator[_Heard]:
     """Without the client's report on stdout, which belongs to --json, and its log of every retry."""
     logger = logging.getLogger("modelscope_hub")
-    before = logger.level
-    logger.setLevel(logging.CRITICAL)
+    heard = _Heard(logging.ERROR)
+    handlers, propagate = logger.handlers, logger.propagate
+    logger.handlers, logger.propagate = [heard], False
     try:
         with contextlib.redirect_stdout(io.StringIO()):
-            yield
+            yield heard
     finally:
-        logger.setLevel(before)
+        logger.handlers, logger.propagate = handlers, propagate

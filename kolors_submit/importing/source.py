@@ -90,9 +90,7 @@ def _encoding(path: Path) -> str | None:
 def _fetch(source: HubSource, folder: Path, report: Reporter) -> None:
     """Fetch what a repository has of the files read here, each checked against the hub's own list."""
     repository = hubs.open_hub(source.hub, source.name, source.revision)
-    listed = repository.files()
-    if listed is None:
-        raise InputError(f"{source.hub} has no {source.name} that you may see; check the name and the revision")
+    listed = hubs.list_files(repository, source.revision)
     wanted = [one for one in listed if limit(one.path) is not None]
     _refuse_unsound(wanted, source)
     missing = [one for one in wanted if not _is_here(folder / one.path, one)]

@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+import itertools
 import multiprocessing
 import os
 import time
@@ -124,10 +125,12 @@ def work(entries: Sequence[Request], tell: Tell, ask: Ask | None = None) -> None
 
     @functools.cache
     def find_base(name: str) -> weights.Base:
-        return weights.find_base(name, quiet(), entries[0].device, ask or (lambda question: False))
+        return weights.find_base(name, quiet(), entries[0].device, ask or (lambda question: False), entries[0].yes)
 
+    # Evaluated when all have been gone through: what a process that died meanwhile was at.
+    left = (entry for entry in entries if not _result(entry).is_file())
     with keeping():
-        for entry in entries:
+        for entry in itertools.chain(entries, left):
             if parent is not None and not parent.is_alive():
                 return
             result = _judge(entry, find_base)

@@ -116,7 +116,9 @@ def say(value: Mapping[str, Any], out: Path, report: Reporter) -> None:
         report.note("packages, processor and arithmetic here are the entry's: equal bytes were to be expected")
     if "retrained" in value:
         report.stage("retrain", f"{value['retrained']['verdict']}: {value['retrained']['reason']}")
-    report.stage("verdict", f"{value['verdict']}; see {out / REPRODUCTION} and {out / SIDE_BY_SIDE}", done=True)
+    said = f"{value['verdict']} ({len(rows)} of {value['chosen']['of']} panels)"
+    said += f"; see {out / REPRODUCTION} and {out / SIDE_BY_SIDE}"
+    report.stage("verdict", said, done=value["verdict"] in ("identical", "equivalent"))
 
 
 def failures(value: Mapping[str, Any]) -> list[str]:

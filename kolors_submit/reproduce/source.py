@@ -83,9 +83,7 @@ def fetch(source: HubSource, folder: Path, report: Reporter) -> None:
     OutsideError where the hub fails or has other files than its manifest says.
     """
     repository = hubs.open_hub(source.hub, source.name, source.revision)
-    listed = repository.files()
-    if listed is None:
-        raise InputError(f"{source.hub} has no {source.name} that you may see; check the name and the revision")
+    listed = hubs.list_files(repository, source.revision)
     there = {one.path: one for one in listed}
     if layout.MANIFEST not in there or there[layout.MANIFEST].size > layout.size_limit(layout.MANIFEST):
         raise UnsoundBundle(f"{source.hub}:{source.name} has no {layout.MANIFEST}; it is no bundle of this program")
@@ -97,7 +95,8 @@ def fetch(source: HubSource, folder: Path, report: Reporter) -> None:
     size = sum(files[name].size for name in missing)
     if free_bytes(folder) < size + SPARE:
         raise OutsideError(f"{folder}: {size / 1e6:.0f} MB to fetch and too little room; free some or use --out")
-    report.stage("fetch", f"{len(missing)} of {len(files)} files, {size / 1e6:.1f} MB, from {source.hub}:{source.name}")
+    what = f"{len(missing)} of {len(files)} files, {size / 1e6:.1f} MB," if missing else f"has all {len(files)} files"
+    report.stage("fetch", f"{what} from {source.hub}:{source.name}")
     for name in missing:
         path = _download(repository, there[name], folder, report)
         if not _is_here(path, files[name]):

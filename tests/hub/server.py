@@ -36,7 +36,8 @@ class Hub:
     """What the server holds, what it does wrong on purpose, and what it was asked.
 
     `broken` maps a kind of request (blob, commit, download, list, …) to how many of the next are to go wrong, and `how`
-    says in which way: `drop` cuts the connection, a number is the status of the answer. Of files that are downloaded,
+    says in which way: `drop` cuts the connection, a number is the status of the answer. Of files that are committed,
+    `lose` are not kept and `mangle` are kept otherwise. Of files that are downloaded,
     `corrupt` ones have other bytes than the listing says, `swapped` ones another size too, `gone` ones are no longer
     there, and all but the manifest are fetched from `redirect` (with that status, HEAD requests too where
     `redirect_heads`). `uploads_at` is another address for blobs and, on Hugging Face, for verifying them.
@@ -48,6 +49,7 @@ class Hub:
     broken: dict[str, int] = field(default_factory=dict)
     how: str | int = 500
     lose: set[str] = field(default_factory=set)
+    mangle: set[str] = field(default_factory=set)
     corrupt: set[str] = field(default_factory=set)
     swapped: dict[str, bytes] = field(default_factory=dict)
     gone: set[str] = field(default_factory=set)
@@ -226,11 +228,14 @@ class _Handler(loopback.Handler):
             if data is None:
                 del stored.files[path]
             elif path not in self.held.lose:
-                stored.files[path] = data
+                stored.files[path] = bytes(len(data)) if path in self.held.mangle else data
 
     def _ms_list(self, name: str) -> None:
         stored = self._readable(name)
-        if stored is not None:
+        revision = self.query.get("Revision", "master")
+        if stored is not None and revision not in {"master", *stored.tags}:
+            self.send(404, b'{"Code":10010205001,"Success":false,"Message":"revision not found"}')
+        elif stored is not None:
             self.send_envelope({"Files": modelscope_entries(stored.files)})
 
     def _ms_revisions(self, name: str) -> None:
@@ -313,9 +318,12 @@ class _Handler(loopback.Handler):
             self.held.repositories[name].tags.add(json.loads(self.body)["tag"])
             self.send_json({})
 
-    def _hf_list(self, name: str) -> None:
+    def _hf_list(self, name: str, revision: str | None = None) -> None:
         stored = self._readable(name)
         if stored is None:
+            return
+        if revision not in {None, "main", COMMIT, *stored.tags}:
+            self.send(404, b"{}", **{"X-Error-Code": "RevisionNotFound"})
             return
         siblings = []
         for path, data in stored.files.items():
@@ -374,7 +382,7 @@ ROUTES = (
     ("POST", rf"/api/models/{_NAME}/commit/main", "hf_commit"),
     ("POST", rf"/api/models/{_NAME}/tag/main", "hf_tag"),
     ("GET", rf"/api/models/{_NAME}/tree/main", "hf_tree"),
-    ("GET", rf"/api/models/{_NAME}(?:/revision/[^/]+)?", "hf_list"),
+    ("GET", rf"/api/models/{_NAME}(?:/revision/([^/]+))?", "hf_list"),
     ("GET HEAD", rf"/{_NAME}/resolve/[^/]+/(.+)", "hf_download"),
 )
 """Method, path, handler."""

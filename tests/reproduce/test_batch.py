@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -139,15 +140,25 @@ def test_an_entry_that_asks_for_days_is_left_out(made):
     assert row["status"] == "invalid" and "80 times the work of a contest entry" in row["problems"]
 
 
+def kill_who_is_at_an_entry(out: Path) -> None:
+    """SIGKILL for the first process that is seen at work on an entry."""
+    while not (begun := [path for path in out.glob("entries/*/begun.json") if (path.parent / "render").is_dir()]):
+        time.sleep(0.01)
+    os.kill(json.loads((begun[0].parent / ".lock").read_text())["pid"], signal.SIGKILL)
+
+
 @pytest.mark.slow
-def test_processes_share_a_list(made, tmp_path):
-    """On a GPU machine each process sees a card of its own; here none of them sees one."""
+@pytest.mark.parametrize("kill", [False, True])
+def test_processes_share_a_list(made, tmp_path, kill):
+    """On a GPU machine each process sees a card of its own; here none of them sees one. One may die."""
     folders = [tampered(made, f"copy{n}", lambda folder: None) for n in range(4)]
     entries = [
         Request(str(folder), str(made.base), "cpu", sample=1, out=tmp_path / "results/entries" / folder.name)
         for folder in folders
     ]
     told = []
+    if kill:
+        threading.Thread(target=kill_who_is_at_an_entry, args=(tmp_path / "results",), daemon=True).start()
     share(entries, ["-1", "-1"], lambda result: told.append((result["source"], result["status"])))
     assert sorted(told) == [(str(folder), "identical") for folder in folders]
     assert multiprocessing.active_children() == []

@@ -49,6 +49,15 @@ def test_published_and_reproduced_by_another_user(hub, made, tmp_path, monkeypat
         assert sheet.width > 1000
 
 
+@pytest.mark.parametrize("where", HUBS)
+def test_a_version_is_named_by_its_tag(hub, made, where):
+    value = publish(made.bundle, Target(hub=where, demonstration=True), quiet())
+    tag = f"bundle-{value['bundle'][:12]}"
+    assert made.reproduce(f"{where}:{NAME}@{tag}", sample=1)["verdict"] == "identical"
+    with pytest.raises(InputError, match=f"has no {NAME} at v9 that you may see; check the name and the revision"):
+        made.reproduce(f"{where}:{NAME}@v9")
+
+
 def test_a_zip_and_a_sample_of_it(made, tmp_path):
     path = archive.write_zip(made.bundle, tmp_path / "entry.zip")
     value = made.reproduce(path, sample=2)
