@@ -42,12 +42,12 @@ class HuggingFace:
 
     def files(self) -> list[Listed] | None:
         """Every file: large ones with their SHA-256, others with git's SHA-1."""
-        from huggingface_hub.errors import RepositoryNotFoundError
+        from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
         with self._plain():
             try:
                 info = _api().model_info(self.name, revision=self.revision, files_metadata=True)
-            except RepositoryNotFoundError:
+            except (RepositoryNotFoundError, RevisionNotFoundError):
                 return None
         return [
             Listed(file.rfilename, file.size or 0, file.lfs.sha256 if file.lfs else None, file.blob_id)

@@ -52,7 +52,7 @@ class Repository(Protocol):
         """Who the token belongs to."""
 
     def files(self) -> list[Listed] | None:
-        """Every file at the revision, or None where there is no such repository (or it is hidden from us)."""
+        """Every file at the revision, or None where there is no such repository or revision (or it is hidden)."""
 
     def create(self, private: bool, display_name: str | None, license: str) -> None:
         """Create the repository with its visibility; one that exists is left as it is."""

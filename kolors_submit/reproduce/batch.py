@@ -34,7 +34,7 @@ from kolors_submit.reproduce.choice import check_wish
 from kolors_submit.reproduce.entry import FindBase, Request, examine
 from kolors_submit.reproduce.outcome import failures
 from kolors_submit.reproduce.source import UnsoundBundle, obtain, parse, slug
-from kolors_submit.reproduce.table import AGAIN, write_tables
+from kolors_submit.reproduce.table import AGAIN, REPRODUCED, described, write_tables
 from kolors_submit.run import Run
 from kolors_submit.weights.download import Ask
 
@@ -64,9 +64,13 @@ def reproduce_list(path: Path, request: Request, report: Reporter, ask: Ask | No
     left = [entry for entry in entries if not _is_done(entry)]
     report.stage("list", f"{len(entries)} entries, {len(entries) - len(left)} of them done already")
 
+    told = itertools.count(len(entries) - len(left) + 1)
+
     def tell(result: dict[str, Any]) -> None:
         score = "" if result["score"] is None else f", {result['score']:.3f}"
-        report.stage("entry", f"{result['source']}: {result['status']}{score}", done=result["status"] not in AGAIN)
+        why = "".join(f": {problem}" for problem in result["problems"][:1])
+        said = f"{next(told)} of {len(entries)}, {result['source']}: {result['status']}{score}{why}"
+        report.stage("entry", said, done=result["status"] in REPRODUCED)
 
     cards = visible_cards() if left and find_device(request.device) == "cuda" else []
     try:
@@ -186,7 +190,7 @@ def _judge(entry: Request, find_base: FindBase) -> dict[str, Any] | None:
             deaths = (read_json(begun) or {}).get("times", 0)
             write_json(begun, {"times": deaths + 1})
             if deaths >= MAX_DEATHS:
-                result = _described("failed here", [f"the program died {deaths} times while it was at this entry"])
+                result = described("failed here", [f"the program died {deaths} times while it was at this entry"])
             else:
                 result = _judged(entry, find_base)
             result |= {"format": FORMAT, "source": entry.source, "folder": f"{ENTRIES}/{entry.out.name}"}
@@ -208,13 +212,13 @@ def _judged(entry: Request, find_base: FindBase) -> dict[str, Any]:
     except Interrupted:
         raise
     except SubmitError as error:
-        return _described(_status(error, fetched), str(error).splitlines())
+        return described(_status(error, fetched), str(error).splitlines())
     except Exception as error:
         write_text(entry.out / TRACE, traceback.format_exc())
-        return _described("failed here", [f"{type(error).__name__}: {error}"[:300], f"see {TRACE}"])
+        return described("failed here", [f"{type(error).__name__}: {error}"[:300], f"see {TRACE}"])
     found = failures(value)
     status = "invalid" if not value["valid"] else "not reproduced" if found else value["verdict"]
-    return _described(status, found, value)
+    return described(status, found, value)
 
 
 def _status(error: SubmitError, fetched: bool) -> str:
@@ -226,23 +230,3 @@ def _status(error: SubmitError, fetched: bool) -> str:
     if isinstance(error, RuleError):
         return "not reproduced"
     return "invalid" if isinstance(error, InputError) else "failed here"
-
-
-def _described(status: str, problems: Sequence[str], value: dict[str, Any] | None = None) -> dict[str, Any]:
-    """What the tables say of an entry."""
-    value = value or {}
-    score = value.get("score", {})
-    measured = score.get("measured")
-    return {
-        "status": status,
-        "title": value.get("title"),
-        "team": value.get("team"),
-        "base": value.get("base", {}).get("name"),
-        "score": score.get("claimed") if measured is None else measured,
-        "measured": measured is not None,
-        "predictor": score.get("predictor"),
-        "panels": dict(Counter(panel["verdict"] for panel in value.get("panels", []))),
-        "rendered": [panel["number"] for panel in value.get("panels", [])],
-        "of": value.get("chosen", {}).get("of"),
-        "problems": [line.strip()[:500] for line in problems[:20]],
-    }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,26 @@ COLUMNS = ("rank", "status", "entry", "title", "team", "score", "score by", "bas
 MAX_CELL = 1000
 _FORMULA = "=+-@＝＋－＠"
 """A spreadsheet computes a cell that starts with one of these, also after blanks; the last four are full-width."""
+
+
+def described(status: str, problems: Sequence[str], value: dict[str, Any] | None = None) -> dict[str, Any]:
+    """What the tables say of an entry; `value` is reproduction.json's, where it came to that."""
+    value = value or {}
+    score = value.get("score", {})
+    measured = score.get("measured")
+    return {
+        "status": status,
+        "title": value.get("title"),
+        "team": value.get("team"),
+        "base": value.get("base", {}).get("name"),
+        "score": score.get("claimed") if measured is None else measured,
+        "measured": measured is not None,
+        "predictor": score.get("predictor"),
+        "panels": dict(Counter(panel["verdict"] for panel in value.get("panels", []))),
+        "rendered": [panel["number"] for panel in value.get("panels", [])],
+        "of": value.get("chosen", {}).get("of"),
+        "problems": [line.strip()[:500] for line in problems[:20]],
+    }
 
 
 def write_tables(folder: Path, results: Sequence[dict[str, Any]]) -> Path:

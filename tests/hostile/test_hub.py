@@ -131,6 +131,10 @@ REDIRECTS = (("localhost", 302, False), ("localhost", 307, True), ("127.0.0.1", 
 """Host, status, and whether HEAD requests are redirected too; on 127.0.0.1 only the port is another."""
 
 
+def test_hostile_repositories_are_whole():
+    assert min(len(CHANGES), len(REDIRECTS)) >= 4
+
+
 @pytest.mark.parametrize(("host", "status", "heads"), REDIRECTS)
 def test_hostile_redirect_gets_no_token(hub, source, tmp_path, host, status, heads):
     with serve(Hub()) as other:

@@ -180,7 +180,7 @@ def test_the_command_line(made, tmp_path, capsys):
     assert cli.run([*words, "--out", str(made.out), "--json"]) == 0
     captured = capsys.readouterr()
     assert json.loads(captured.out)["metrics"] == {"entries": 1, "statuses": {"identical": 1}}
-    assert "1 identical" in captured.err
+    assert "1 identical" in captured.err and f"1 of 1, {made.bundle}: identical" in captured.err
     assert cli.run(["reproduce"]) == cli.run([*words, str(made.bundle)]) == cli.run([*words, "--retrain"]) == 2
     assert cli.run([*words, "--panels", "1"]) == 2
     assert cli.run(["reproduce", str(made.bundle), "--data", "x"]) == 2
