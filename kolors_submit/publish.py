@@ -76,8 +76,8 @@ def publish(bundle: Path, target: Target, report: Reporter) -> dict[str, Any]:
         write_json(bundle.resolve().parent / PUBLISHED, value)
         write_text(bundle.resolve().parent / layout.POST, _post(folder, repository.page, value["display_name"]))
     report.stage("publish", f"{value['page']}: {len(files)} files, each as in the manifest", done=True)
-    report.say(f"        anybody may now run: {value['reproduce']}")
-    report.say(f"        for the contest's forum: {bundle.parent / layout.POST}")
+    report.say(f"        to reproduce it: {value['reproduce']}")
+    report.say(f"        for the contest's forum: {bundle.resolve().parent / layout.POST}")
     return value
 
 
