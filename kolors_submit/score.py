@@ -20,7 +20,7 @@ from kolors_submit.metrics.tower import features
 from kolors_submit.report import Reporter
 from kolors_submit.run import Job
 
-NAME, FORMAT = "score", 2
+NAME, FORMAT = "score", 3
 FORMAT_WITHOUT_COHERENCE = 1
 """Of the scores of any folder, whose pictures need not belong together."""
 MAX_PIXELS = 100_000_000

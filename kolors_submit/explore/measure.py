@@ -102,7 +102,7 @@ def _fits(
     for candidate, own in zip(candidates, textures, strict=True):
         variant, panel = candidate.variant.name, candidate.panel
         rest = [np.stack(group) for key, group in groups.items() if key[0] == variant and key[1] != panel]
-        means = [likeness(np.abs(group - own).mean(axis=1)).mean() for group in (*rest, *rendered)]
+        means = [likeness(np.sqrt(np.square(group - own).mean(axis=1))).mean() for group in (*rest, *rendered)]
         fits.append(round(fmean(means), DECIMALS) if means else None)
     return fits
 

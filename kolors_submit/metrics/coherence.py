@@ -18,26 +18,22 @@ from kolors_submit.metrics.palette import Array
 
 DECIMALS = 4
 
-NEAREST = 5
-"""A panel is held to its nearest few: a story may well have panels by day and by night."""
-
 FEWEST = 4
 """Among fewer panels nobody can say which is the odd one."""
 
-OUTLIER = 1.6
-"""A panel so many times as far from its nearest as the others are from theirs stands out,"""
+OUTLIER = 1.7
+"""A panel so many times as far from the others' mean as they are from theirs stands out: `bench/coherence.py --fit`."""
 
-OUTLIER_DISTANCE = 0.2
-"""if it is also this far from them: less is hardly seen. Both were set on drawn and on generated panels."""
+LEAST_SPREAD = 0.3
+"""Panels that lie nearer to their mean than this are taken to be this far from it: less is hardly seen."""
 
 
 def coherence(pictures: Sequence[Path], features: Sequence[Array], threshold: float | None) -> dict[str, Any]:
     """The figures of scores.json's `coherence` but the tower's name; `features` are what it sees in each picture.
 
-    `similarity` holds cosines, `style` is 1 for equal textures and 0.5 for twice the contrast everywhere, `palette`
-    holds CIELAB distances, all [n][n] in the panels' order; `mean` is the mean style of all pairs; `apart` says how
-    many times as far a panel is from its nearest as the others are; `outlier` is the number, from 1, of the one that
-    stands out, or None.
+    `similarity` holds cosines, `style` how alike textures are (1 for equal ones), `palette` CIELAB distances, all
+    [n][n] in the panels' order; `mean` is the mean style of all pairs; `apart` says how far each panel stands from the
+    others, in units of their spread; `outlier` is the number, from 1, of the one that stands out, or None.
     """
     textures, palettes = [], []
     for path in pictures:
@@ -45,9 +41,8 @@ def coherence(pictures: Sequence[Path], features: Sequence[Array], threshold: fl
             picture = file.convert("RGB")
         textures.append(texture.texture(picture))
         palettes.append(palette.palette(picture))
-    distances = _matrix(textures, texture.distance)
-    style = likeness(distances)
-    apart, outlier = _stands_out(distances)
+    style = likeness(_matrix(textures, texture.distance))
+    apart, outlier = stands_out(np.array(textures))
     pairs = style[np.triu_indices(len(style), 1)]
     mean = round(float(pairs.mean()), DECIMALS) if len(pairs) else 1.0
     return {
@@ -63,21 +58,26 @@ def coherence(pictures: Sequence[Path], features: Sequence[Array], threshold: fl
 
 
 def likeness(distances: Array) -> Array:
-    """How alike textures at these distances are: 1 where they are equal, half of it for twice the contrast."""
-    return np.exp(-distances)
+    """How alike textures at these distances are: 1 where they are equal, by a Gaussian kernel of width 1."""
+    return np.exp(-np.square(distances) / 2)
 
 
-def _stands_out(distances: Array) -> tuple[Array, int | None]:
-    """How far each panel stands apart, and the number of the one that stands out."""
-    count = len(distances)
+def stands_out(textures: Array) -> tuple[Array, int | None]:
+    """How far each panel of [n, features] stands apart, and the number, from 1, of the one that stands out.
+
+    A panel's distance to the mean of the others over their own spread, neither of which it can sway: the externally
+    studentized residual (Cook and Weisberg 1982, Residuals and Influence in Regression), pooled over the features.
+    """
+    count = len(textures)
     if count < FEWEST:
         return np.ones(count), None
-    near = np.array([np.sort(np.delete(row, index))[:NEAREST].mean() for index, row in enumerate(distances)])
-    others = np.array([np.median(np.delete(near, index)) for index in range(count)])
-    apart = near / np.maximum(others, 1e-3)  # equal pictures are at no distance at all
+    apart = np.zeros(count)
+    for index, own in enumerate(textures):
+        others = np.delete(textures, index, axis=0)
+        away = np.square(own - others.mean(axis=0)).mean() * (count - 1) / count
+        apart[index] = np.sqrt(away) / max(np.sqrt(others.var(axis=0, ddof=1).mean()), LEAST_SPREAD)
     first = int(apart.argmax())
-    stands_out = apart[first] > OUTLIER and near[first] > OUTLIER_DISTANCE
-    return apart, first + 1 if stands_out else None
+    return apart, first + 1 if apart[first] > OUTLIER else None
 
 
 def _matrix(values: Sequence[Array], measure: Callable[[Array, Array], float]) -> Array:

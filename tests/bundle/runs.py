@@ -72,7 +72,7 @@ def score_values(scores: list[float], predictor: dict[str, str], threshold: floa
     panels = [{"number": n, "file": f"{n:02d}.png", "score": score} for n, score in enumerate(scores, 1)]
     figures = {"threshold": threshold, "mean": mean, "minimum": min(scores), "passed": mean >= threshold}
     return {
-        "format": 2,
+        "format": 3,
         "predictor": predictor,
         "panels": panels,
         "coherence": coherence_values(len(scores)),
