@@ -2,8 +2,8 @@
 
 The stories that ship, and tales of eight scenes, are rendered on the picture-book base in every style that a LoRA is
 given for and in the base's own. In every set of eight panels of one style, each panel is exchanged in turn for the same
-panel in each other style, and counted where exactly that one is named; sets left alone count where any is. All of it is
-written to bench/results/coherence.json.
+panel in each other style, and counted where exactly that one is named; sets left alone count where any is. None of
+these stories took part in the fit, though all of its styles did. All of it is written to bench/results/coherence.json.
 
 With `--fit`, kolors_submit/metrics/texture.npy is fitted instead, to other tales in the styles of `FITTED` and to
 pictures that code draws, and the threshold is shown that one set in ten left alone would pass: each tale is measured

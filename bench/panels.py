@@ -1,7 +1,8 @@
 """Panels of many stories in several styles, rendered on the picture-book base: what `bench/coherence.py` measures.
 
 A tale is eight scenes that one person goes through; the stories that ship are there too. Every panel is rendered once
-in every style from the same prompt and seed, by the base alone or with a LoRA, and kept in a folder.
+in every style from the same prompt and seed, by the base alone or with a LoRA, with `quality: fast`, and kept in a
+folder.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
-from typing import Literal
 
 from PIL import Image
 
@@ -34,7 +34,6 @@ from kolors_submit.weights import PICTUREBOOK, count_parameters, open_base
 STORIES = Path(__file__).parents[1] / "stories"
 SHIPPED = ("watercolor", "ink", "storybook-en", "contest-baseline")
 PANELS = 8
-Quality = Literal["exact", "fast"]
 BARE = "plain"
 """The style of the base alone."""
 
@@ -101,12 +100,12 @@ def drawn(style: str, folder: Path, count: int = 120) -> list[Path]:
     return paths
 
 
-def render(panels: Sequence[Panel], style: str, lora: Path | None, folder: Path, quality: Quality = "exact") -> None:
+def render(panels: Sequence[Panel], style: str, lora: Path | None, folder: Path) -> None:
     """Render the panels in a style that are not in the folder yet."""
     panels = [panel for panel in panels if not panel.path(folder, style).is_file()]
     if not panels:
         return
-    settings = Render(width=256, height=256, steps=30, quality=quality)
+    settings = Render(width=256, height=256, steps=30, quality="fast")
     base, machine = open_base(PICTUREBOOK, "picturebook"), read_machine("cpu")
     sizes = Sizes(count_parameters(base, "unet"), count_parameters(base, "text_encoder"), 32 * 32)
     plan = fitting(render_plans(machine, settings, len(panels), sizes), machine)[0]
