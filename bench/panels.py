@@ -19,7 +19,8 @@ from kolors_submit.engine import base as bases
 from kolors_submit.engine.conditioning import encode
 from kolors_submit.engine.draw import draw, load_models
 from kolors_submit.engine.lora_files import read as read_lora
-from kolors_submit.engine.plan import Sizes, fitting, render_plans
+from kolors_submit.engine.plan import Sizes, fitting
+from kolors_submit.engine.planning import render_plans
 from kolors_submit.engine.sampler import Task
 from kolors_submit.files import atomic_path
 from kolors_submit.picturebook.captions import caption
