@@ -16,7 +16,7 @@ from kolors_submit.story import Story, load_story, read_document
 from kolors_submit.story.model import SCHEMA
 from kolors_submit.weights.known import KOLORS
 
-FORMATS = {layout.SCORES: 2, layout.TRAIN: 1, layout.DATA: 1, layout.ENVIRONMENT: 1, layout.IMPORT: 1}
+FORMATS = {layout.SCORES: 3, layout.TRAIN: 1, layout.DATA: 1, layout.ENVIRONMENT: 1, layout.IMPORT: 1}
 """The newest format that this program knows, of each file that has one."""
 
 T = TypeVar("T")
