@@ -142,7 +142,7 @@ CASES: dict[str, tuple[Callable[[Path], Any], str]] = {
         "scores.json: scores.json is no",
     ),
     "a key twice": (
-        lambda b: replace(b, "scores.json", '"format": 2', '"format": 2, "mean": 7'),
+        lambda b: replace(b, "scores.json", '"format": 3', '"format": 3, "mean": 7'),
         "a key is given twice",
     ),
     "no training base": (
