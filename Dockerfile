@@ -6,7 +6,7 @@ ARG BASE_IMAGE=nvidia/cuda:12.8.1-base-ubuntu24.04
 ARG UV_VERSION=0.13.8
 
 # ---------------------------------------------------------------------------------------------------------------------
-FROM ${BASE_IMAGE} AS system
+FROM ${BASE_IMAGE} AS app
 
 # gcc, the C headers and Python.h stay in the image: Triton compiles while it runs. The versions are the base's own.
 # hadolint ignore=DL3008
@@ -15,8 +15,6 @@ RUN apt-get update \
         ca-certificates fonts-wqy-microhei gcc libc6-dev python3 python3-dev python3-venv tini \
     && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/apt /var/log/dpkg.log
 
-# ---------------------------------------------------------------------------------------------------------------------
-FROM system AS app
 WORKDIR /app
 ENV PATH=/app/.venv/bin:$PATH \
     LANG=C.UTF-8 \
@@ -55,15 +53,6 @@ RUN --mount=type=cache,target=/root/.cache/uv \
     && if [ "${LOCK_SHA256}" != unknown ]; then [ "$(sha256sum < uv.lock)" = "${LOCK_SHA256}  -" ]; fi \
     && mkdir --mode=1777 home runs weights
 
-ARG VERSION=unknown
-ARG REVISION=unknown
-LABEL org.opencontainers.image.title="kolors_submit" \
-      org.opencontainers.image.description="From a story file to a reproducible Kolors LoRA submission" \
-      org.opencontainers.image.licenses="Apache-2.0" \
-      org.opencontainers.image.version="${VERSION}" \
-      org.opencontainers.image.revision="${REVISION}" \
-      io.github.kolors-submit.lock.sha256="${LOCK_SHA256}"
-
 # Whoever runs it, by --user or by a cluster's policy, has this home and this name: no entry in /etc/passwd is needed.
 # A driver that is too old is explained by the program, not refused by NVIDIA's container runtime.
 ENV HOME=/app/home \
@@ -74,15 +63,10 @@ ENV HOME=/app/home \
     NVIDIA_VISIBLE_DEVICES=all \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility \
     NVIDIA_DISABLE_REQUIRE=1
-VOLUME ["/app/home", "/app/runs", "/app/weights"]
-USER 1000:1000
-ENTRYPOINT ["tini", "-s", "--", "/app/docker/entrypoint.sh"]
-CMD ["--help"]
 
 # ---------------------------------------------------------------------------------------------------------------------
 # The same with the tests and their tools, for `make image-test`.
 FROM app AS test
-USER 0:0
 COPY . .
 RUN --mount=type=cache,target=/root/.cache/uv HOME=/root uv sync --locked --no-compile-bytecode
 USER 1000:1000
@@ -91,3 +75,16 @@ CMD ["-m", "not slow and not gpu"]
 
 # ---------------------------------------------------------------------------------------------------------------------
 FROM app AS image
+ARG LOCK_SHA256=unknown
+ARG VERSION=unknown
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="kolors_submit" \
+      org.opencontainers.image.description="From a story file to a reproducible Kolors LoRA submission" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}" \
+      io.github.kolors-submit.lock.sha256="${LOCK_SHA256}"
+VOLUME ["/app/home", "/app/runs", "/app/weights"]
+USER 1000:1000
+ENTRYPOINT ["tini", "-s", "--", "/app/docker/entrypoint.sh"]
+CMD ["--help"]

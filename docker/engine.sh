@@ -41,11 +41,14 @@ run_image() {
 }
 
 # `buildah run` knows no entrypoint, no network of its own with chroot isolation, and mounts now a --volume, now the
-# image's own volume of that place: so the container is told to forget its own.
-run_with_buildah() {
-  local image=$1 container entrypoint options=() offline=() status=0
+# image's own volume of that place: so the container is told to forget its own. What a program writes just before its
+# end may be lost, since the relay of its output is not waited for: so the end comes a second later. A subshell, for the
+# trap.
+run_with_buildah() (
+  image=$1 options=() offline=()
   shift
   container=$(buildah from --pull-never "$image")
+  trap 'buildah rm "$container" >/dev/null' EXIT
   mapfile -t entrypoint < <(
     buildah inspect --format '{{range .OCIv1.Config.Entrypoint}}{{println .}}{{end}}' "$container" | grep .
   )
@@ -60,10 +63,9 @@ run_with_buildah() {
     shift 2
   done
   shift
-  "${offline[@]}" buildah run --isolation chroot "${options[@]}" "$container" -- "${entrypoint[@]}" "$@" || status=$?
-  buildah rm "$container" >/dev/null
-  return $status
-}
+  "${offline[@]}" buildah run --isolation chroot "${options[@]}" "$container" -- \
+    sh -c '"$@"; status=$?; sleep 1; exit $status' sh "${entrypoint[@]}" "$@"
+)
 
 # The digest by which a registry knows the image, or the engine's own where it came from none.
 image_digest() {
