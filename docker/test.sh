@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # `make image-test`: builds the image, runs it as a stranger would, and says the figures. Where only buildah is here it
-# makes its own base with debootstrap (as root: apt install buildah debootstrap).
+# makes its own base with debootstrap (as root: apt install buildah debootstrap iproute2).
 #
-# AGAIN=1 builds a second time without a cache and compares both. SETTINGS='--set train.steps_per_epoch=20 --set
-# gate.threshold=0' shortens the story; TESTS='-k story' are more arguments for pytest inside.
+# AGAIN=1 builds a second time without a cache, compares both and says how long it took.
+# SETTINGS='--set train.steps_per_epoch=20 --set gate.threshold=0' shortens the story.
+# TESTS='-k story' are more arguments for pytest inside.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source docker/engine.sh
@@ -25,7 +26,7 @@ seconds() { echo $(($(date +%s) - $1)) s; }
 
 # A small Debian that trusts what this machine trusts (a company's proxy, say).
 make_base() {
-  command -v debootstrap >/dev/null || fail 'no debootstrap; as root: apt install debootstrap'
+  command -v debootstrap >/dev/null || fail 'no debootstrap; as root: apt install debootstrap iproute2'
   local container
   say 'base image: debootstrap bookworm'
   debootstrap --variant=minbase bookworm "$work/base" >/dev/null
@@ -72,7 +73,7 @@ fi
 say "build with $ENGINE"
 start=$(date +%s)
 docker/image.sh build
-built=$(seconds "$start")
+built="$(seconds "$start") with what was cached"
 
 say 'doctor, as a user without a name'
 as_stranger "$work/doctor" -- doctor --offline
@@ -131,7 +132,7 @@ if [[ -n ${AGAIN:-} ]]; then
   say 'a second build from the same commit'
   start=$(date +%s)
   docker/image.sh build image "$IMAGE-again" --no-cache
-  built=$(seconds "$start")   # the first may have been in the cache
+  built=$(seconds "$start")
   docker/image.sh compare "$IMAGE" "$IMAGE-again" || fail 'two builds of one commit differ'
 fi
 
