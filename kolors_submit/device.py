@@ -82,7 +82,7 @@ def read_machine(device: str, vram: float | None = None) -> Machine:
     free = min(gpu.free for gpu in cuda.gpus)
     allowed = free if vram is None else min(free, int(vram * SOLD_AS * 1e9))
     capability = min(gpu.capability for gpu in cuda.gpus)
-    return Machine(device, capability, allowed, len(cuda.gpus), compiler, capped=vram is not None)
+    return Machine(device, capability, allowed, len(cuda.gpus), compiler=compiler, capped=vram is not None)
 
 
 def read_cuda() -> Cuda | None:

@@ -16,7 +16,7 @@ from kolors_submit.story import Render, Train
 
 KOLORS = Sizes(unet=2_579_000_000, text_encoder=6_240_000_000, latent_area=128 * 128)
 PICTUREBOOK = Sizes(unet=11_000_000, text_encoder=4_000_000, latent_area=32 * 32)
-H200 = Machine("cuda", (9, 0), 140_000_000_000, 1, 120_000_000_000, compiler=True)
+H200 = Machine("cuda", (9, 0), 140_000_000_000, compiler=True)
 CARD_8GB = replace(H200, capability=(8, 9), device_memory=7_500_000_000)
 
 
