@@ -297,4 +297,4 @@ def test_a_submission_that_is_pushed_can_be_reproduced(clone, hub, tiny_base, tm
     arguments = ["ENTRY=alice/Rainy-Day", f"BASE={tiny_base}", f"ARGS=--device cpu --out {tmp_path / 'judged'}"]
     judgement = make(clone, "reproduce", *arguments, **judged)
     assert judgement.returncode == 0, judgement.stderr
-    assert "identical; see" in judgement.stderr
+    assert "identical (8 of 8 panels); see" in judgement.stderr
