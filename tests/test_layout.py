@@ -24,7 +24,7 @@ LAYERS = (
     ("engine", "metrics", "hub", "export", "picturebook", "picture", "sheet", "fonts", "lock", "environment"),
     ("weights", "endpoint"),
     ("story", "run", "hold", "report", "device", "image", "meter"),
-    ("files", "text"),
+    ("files", "text", "policy"),
     ("errors",),
 )
 STAGES = set(LAYERS[2])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -18,6 +16,7 @@ from kolors_submit.bundle.charts import loss_curve, score_x, ticks
 from kolors_submit.bundle.entry import Entry
 from kolors_submit.bundle.typeface import font_faces
 from kolors_submit.bundle.words import WORDS
+from kolors_submit.policy import content_security_policy
 from kolors_submit.weights import OFFICIAL_PREDICTOR
 
 
@@ -81,14 +80,8 @@ def _values(entry: Entry, pictures: Sequence[Path], before: Mapping[int, Path]) 
 
 def _policy(css: str) -> str:
     """Nothing may be loaded but pictures and letters inside the page; style and script only with these digests."""
-    style, script = _source(css), _source(script_source())
-    rest = "base-uri 'none'; form-action 'none'"
-    return f"default-src 'none'; img-src data:; font-src data:; style-src {style}; script-src {script}; {rest}"
+    return content_security_policy(css, script_source(), "img-src data:; font-src data:")
 
 
 def _asset(name: str) -> str:
     return files("kolors_submit.bundle").joinpath("templates", name).read_text("utf-8")
-
-
-def _source(text: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import io
 from importlib.resources import files
 from pathlib import Path
@@ -15,6 +14,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from kolors_submit.explore.words import WORDS
+from kolors_submit.policy import content_security_policy
 
 SIDE = 512
 """Longest side of a picture in the page, in pixels; the candidates themselves are the PNGs beside it."""
@@ -38,25 +38,19 @@ def page_text(explored: dict[str, Any], folder: Path, language: str) -> str:
         words=WORDS[language],
         variants=[_variant(explored, variant) for variant in explored["variants"]],
         panels=[_panel(panel, folder) for panel in explored["panels"]],
-        policy=Markup(content_security_policy()),  # noqa: S704 - these three are this program's own words
+        policy=Markup(policy()),  # noqa: S704 - these three are this program's own words
         css=Markup(_asset("page.css")),  # noqa: S704
         script=Markup(_asset("page.js")),  # noqa: S704
     )
 
 
-def content_security_policy() -> str:
+def policy() -> str:
     """Nothing may be loaded but pictures inside the page; style and script only with the digests of ours."""
-    style, script = (_source(_asset(name)) for name in ("page.css", "page.js"))
-    rest = "base-uri 'none'; form-action 'none'"
-    return f"default-src 'none'; img-src data:; style-src {style}; script-src {script}; {rest}"
+    return content_security_policy(_asset("page.css"), _asset("page.js"), "img-src data:")
 
 
 def _asset(name: str) -> str:
     return files("kolors_submit.explore").joinpath("templates", name).read_text("utf-8")
-
-
-def _source(text: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
 def _variant(explored: dict[str, Any], variant: dict[str, Any]) -> dict[str, Any]:

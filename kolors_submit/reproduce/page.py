@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -13,6 +11,7 @@ import jinja2
 from markupsafe import Markup
 
 from kolors_submit.bundle.typeface import font_faces
+from kolors_submit.policy import content_security_policy
 from kolors_submit.reproduce.outcome import REPRODUCTION, SIDE_BY_SIDE
 
 Row = Mapping[str, Any]
@@ -57,9 +56,10 @@ def page_text(groups: Sequence[tuple[str, Sequence[Row]]], marks: Mapping[str, i
         predictor=next(iter(predictors), ""),
     )
     css, script = font_faces(body) + _asset("table.css"), _asset("table.js")
+    policy = content_security_policy(css, script, "font-src data:")
     return environment.get_template("table.html").render(
         total=len(rows),
-        policy=Markup(_policy(css, script)),  # noqa: S704 - these four are this program's own words, or escaped already
+        policy=Markup(policy),  # noqa: S704 - these four are this program's own words, or escaped already
         css=Markup(css),  # noqa: S704
         body=Markup(body),  # noqa: S704
         script=Markup(script),  # noqa: S704
@@ -78,14 +78,5 @@ def _links(folder: Path) -> list[tuple[str, str]]:
     return [(name, word) for name, word in _LINKS.items() if (folder / name).is_file()]
 
 
-def _policy(css: str, script: str) -> str:
-    rest = "base-uri 'none'; form-action 'none'"
-    return f"default-src 'none'; font-src data:; style-src {_source(css)}; script-src {_source(script)}; {rest}"
-
-
 def _asset(name: str) -> str:
     return files("kolors_submit.reproduce").joinpath("templates", name).read_text("utf-8")
-
-
-def _source(text: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

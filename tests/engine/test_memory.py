@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -91,5 +92,12 @@ def test_other_errors_are_not_mistaken_for_memory() -> None:
         stepping_down([16, 8], attempt, print)
 
 
-def test_without_vram_nothing_is_held_back() -> None:
-    keep_within(Machine())  # asks no CUDA for anything
+def test_without_vram_an_earlier_hold_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    held: dict[int, float] = {}
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    monkeypatch.setattr("torch.cuda.get_device_properties", lambda _: SimpleNamespace(total_memory=16 * 10**9))
+    monkeypatch.setattr("torch.cuda.set_per_process_memory_fraction", lambda share, card: held.update({card: share}))
+    keep_within(Machine("cuda", device_memory=5_500_000_000, capped=True))
+    assert held == {0: pytest.approx(0.25)}
+    keep_within(Machine("cuda", device_memory=5_500_000_000))
+    assert held == {0: 1.0}

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from kolors_submit.explore import read_picks
-from kolors_submit.explore.page import content_security_policy
+from kolors_submit.explore.page import policy as our_policy
 from tests.explore.conftest import Explored
 from tests.explore.test_explore import HALF, OWN
 
@@ -42,7 +42,7 @@ def test_one_file_and_nothing_from_outside(text: str) -> None:
     assert len(sources) == 12 and all(str(source).startswith("data:image/webp;base64,") for source in sources)
     assert not re.search(r"https?:|//[a-z]", re.sub(r'src="data:[^"]*"', "", text).replace("// ", ""))
     policy = next(one["content"] for one in tags.of("meta") if one.get("http-equiv") == "Content-Security-Policy")
-    assert policy == content_security_policy() and str(policy).startswith("default-src 'none'; img-src data:; ")
+    assert policy == our_policy() and str(policy).startswith("default-src 'none'; img-src data:; ")
     assert "unsafe" not in str(policy)
     assert not [key for _, attributes in tags.found for key in attributes if key.startswith("on") or key == "style"]
 
