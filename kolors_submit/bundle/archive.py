@@ -71,19 +71,26 @@ def open_bundle(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def open_zip(path: Path, encoding: str | None = None) -> Iterator[zipfile.ZipFile]:
-    """A stranger's zip file, its table of contents read; raises InputError for a huge one, or one of `UNREADABLE`."""
-    with _Table(path) as file, zipfile.ZipFile(file, metadata_encoding=encoding) as archive:
+def open_zip(path: Path, encoding: str | None = None, most: int = MAX_TABLE) -> Iterator[zipfile.ZipFile]:
+    """A stranger's zip file, its table of contents read, which has at most so many bytes.
+
+    Raises InputError for a larger one, or one of `UNREADABLE`. What lies in it is read by `chunks`.
+    """
+    with _Table(path, most) as file, zipfile.ZipFile(file, metadata_encoding=encoding) as archive:
         yield archive
 
 
 class _Table(io.FileIO):
     """A file that gives zipfile no more at once than a table of contents may have; zipfile reads that whole."""
 
+    def __init__(self, path: Path, most: int) -> None:
+        super().__init__(path)
+        self.most = most
+
     def read(self, size: int | None = -1) -> bytes:
         """As a file's; raises InputError for too many bytes."""
-        if size is not None and size > MAX_TABLE:
-            raise InputError(f"{self.name}: has a table of contents of {size:,} bytes; {MAX_TABLE:,} are allowed")
+        if size is not None and size > self.most:
+            raise InputError(f"{self.name}: has a table of contents of {size:,} bytes; {self.most:,} are allowed")
         return super().read(-1 if size is None else size) or b""
 
 
@@ -152,14 +159,17 @@ def _extract(archive: zipfile.ZipFile, info: zipfile.ZipInfo, target: Path) -> N
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with target.open("xb") as file:
-            for chunk in _chunks(archive, info):
+            for chunk in chunks(archive, info):
                 file.write(chunk)
     except OSError as error:
         raise write_error(target, error) from error
 
 
-def _chunks(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[bytes]:
-    """What is in an entry, its declared size trusted no further than it goes; zipfile checks the CRC at the end."""
+def chunks(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[bytes]:
+    """What is in an entry, its declared size trusted no further than it goes; zipfile checks the CRC at the end.
+
+    Raises InputError for more than it says, and one of `UNREADABLE`.
+    """
     left = info.file_size
     try:
         with archive.open(info) as source:

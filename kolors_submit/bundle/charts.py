@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 SCORE_MAX = 10.0
 MAX_POINTS = 400
@@ -124,15 +124,16 @@ def matrix_cells(matrix: Sequence[Sequence[float]], *, distance: bool = False) -
 
 
 def _average(losses: Points, width: int) -> list[tuple[int, float]]:
-    """Mean of the points around each one."""
+    """Mean of the points around each one, `width` before it and as many after it."""
+    sums = [0.0, *accumulate(loss for _, loss in losses)]
     result = []
     for index, (step, _) in enumerate(losses):
-        around = [value for _, value in losses[max(0, index - width) : index + width + 1]]
-        result.append((step, sum(around) / len(around)))
+        start, end = max(0, index - width), min(len(losses), index + width + 1)
+        result.append((step, (sums[end] - sums[start]) / (end - start)))
     return result
 
 
 def _thin(series: Points) -> list[tuple[int, float]]:
     """At most MAX_POINTS points, the last one among them."""
-    stride = math.ceil(len(series) / MAX_POINTS)
+    stride = max(1, math.ceil((len(series) - 1) / (MAX_POINTS - 1)))
     return [*series[:-1:stride], series[-1]]

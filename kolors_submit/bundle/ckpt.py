@@ -18,9 +18,12 @@ from typing import Any
 
 import numpy as np
 
-from kolors_submit.bundle.archive import UNREADABLE
+from kolors_submit.bundle.archive import UNREADABLE, chunks, open_zip
 from kolors_submit.bundle.tensors import DTYPES, MAX_DIMENSIONS, MAX_TENSORS, as_float
 from kolors_submit.errors import InputError
+
+MAX_TABLE = 256 * MAX_TENSORS
+"""Bytes of the archive's table of contents: torch.save gives each tensor an entry of about a hundred."""
 
 MAX_PICKLE = 16_000_000
 MAX_STORAGE = 256_000_000
@@ -70,7 +73,7 @@ def read_ckpt(path: Path) -> Iterator[tuple[str, np.ndarray]]:
     Raises InputError where the file is anything else, or where its pickle has an instruction outside the closed list.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_zip(path, most=MAX_TABLE) as archive:
             prefix = _prefix(path, archive)
             tensors = _table(path, _run(path, _member(path, archive, f"{prefix}/data.pkl", MAX_PICKLE)))
             for name, tensor in tensors.items():
@@ -100,8 +103,7 @@ def _member(path: Path, archive: zipfile.ZipFile, name: str, limit: int) -> byte
         raise InputError(f"{path} lacks {name}") from None
     if info.compress_type != zipfile.ZIP_STORED or info.file_size > limit or info.flag_bits & 0x1:
         raise InputError(f"{path}: {name} is compressed, encrypted or larger than {limit:,} bytes")
-    with archive.open(info) as file:
-        data = file.read(limit + 1)
+    data = b"".join(chunks(archive, info))
     if len(data) != info.file_size:
         raise InputError(f"{path}: {name} has not the length it says")
     return data

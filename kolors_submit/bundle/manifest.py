@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -85,11 +86,7 @@ def read(path: Path) -> Manifest:
         problem = layout.path_problem(name)
         if problem:
             raise InputError(f"{path}: the name {name[:200]!r} {problem}")
-        if (
-            not isinstance(entry, dict)
-            or not _SHA256.fullmatch(str(entry.get("sha256")))
-            or not _is_size(entry.get("size"))
-        ):
+        if not isinstance(entry, dict) or not is_sha256(entry.get("sha256")) or not _is_size(entry.get("size")):
             raise InputError(f"{path}: the entry of {name!r} is no SHA-256 with a size")
         entries[name] = Entry(entry["sha256"], entry["size"])
     return Manifest(entries)
@@ -112,17 +109,24 @@ def differences(folder: Path, manifest: Manifest) -> list[str]:
 
 
 def read_json_strictly(path: Path) -> dict[str, Any]:
-    """A JSON object from a file that may be a stranger's: bounded, no key twice, no NaN; raises InputError."""
+    """A JSON object from a file that may be a stranger's, every value of which can be written as JSON again.
+
+    Raises InputError for a file that is too large, a key that is given twice, a number that no float holds or half a
+    character.
+    """
     try:
         if path.stat().st_size > layout.size_limit(path.name):
             raise InputError(f"{path} is larger than {layout.size_limit(path.name):,} bytes")
-        value = json.loads(path.read_text("utf-8"), object_pairs_hook=no_repeats, parse_constant=_no_constant)
+        text = path.read_text("utf-8")
+        value = json.loads(text, object_pairs_hook=no_repeats, parse_constant=_finite, parse_float=_finite)
+        if "\\ud" in text.lower():  # how half a character is written, and half of a whole one
+            _refuse_halves(value)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is no JSON: {error}") from error
+        raise InputError(f"{path} is not valid JSON: {error}") from error
     if not isinstance(value, dict):
-        raise InputError(f"{path} holds no JSON object")
+        raise InputError(f"{path} is not a JSON object")
     return value
 
 
@@ -139,6 +143,11 @@ class NewerFormat(InputError):
     """A file written by a newer program than this one."""
 
 
+def is_sha256(value: Any) -> bool:
+    """Whether a value of a stranger's JSON is a SHA-256 in hex."""
+    return isinstance(value, str) and _SHA256.fullmatch(value) is not None
+
+
 def _is_size(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= layout.MAX_BYTES
 
@@ -151,5 +160,17 @@ def no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return value
 
 
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no number that JSON has")
+def _finite(text: str) -> float:
+    """A number with a point or an exponent (json's parse_float), or one of json's own constants (parse_constant)."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text[:40]} is not a finite number")
+    return value
+
+
+def _refuse_halves(value: Any) -> None:
+    """Raises ValueError where a text in a JSON value holds half a character, which no file in UTF-8 can."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"it holds half a character ({error.object[error.start]!a})") from error

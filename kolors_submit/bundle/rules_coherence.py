@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from statistics import fmean
 from typing import Any
 
 from kolors_submit.bundle.finding import Finding, fail
-from kolors_submit.bundle.opened import Opened, figure
+from kolors_submit.bundle.manifest import is_sha256
+from kolors_submit.bundle.opened import Opened, at, figure
 
 SINCE = 2
 """The format of scores.json that first had it."""
@@ -17,7 +17,6 @@ TOLERANCE = 2e-4
 """The figures are rounded to four decimals."""
 
 DIAGONALS = {"similarity": 1.0, "style": 1.0, "palette": 0.0}
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def coherence(bundle: Opened) -> Iterator[Finding]:
@@ -28,8 +27,7 @@ def coherence(bundle: Opened) -> Iterator[Finding]:
     if not isinstance(value, dict) or not isinstance(panels, list):
         yield fail("coherence", "scores.json does not say how well the panels belong together")
         return
-    features = value.get("features")
-    if not isinstance(features, dict) or not _SHA256.fullmatch(str(features.get("digest"))):
+    if not is_sha256(at(value, "features", "digest")):
         yield fail("coherence", "scores.json does not say by which features the panels were compared")
     wrong = [name for name, diagonal in DIAGONALS.items() if not _is_matrix(value.get(name), len(panels), diagonal)]
     if wrong:

@@ -203,8 +203,10 @@ def sheet(bundle: Opened) -> Iterator[Finding]:
 def _open_picture(path: Path, format: str, max_pixels: int) -> tuple[tuple[int, int], dict[str, Any]]:
     """Size and texts of a picture, decoded whole within a bound; raises InputError where that fails."""
     try:
-        with warnings.catch_warnings(), Image.open(path, formats=[format]) as picture:
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        with (
+            warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning),
+            Image.open(path, formats=[format]) as picture,
+        ):
             if picture.width * picture.height > max_pixels or getattr(picture, "n_frames", 1) > 1:
                 raise InputError(f"{path} has {picture.width}x{picture.height} pixels or several frames; too large")
             picture.load()

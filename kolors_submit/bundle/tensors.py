@@ -22,6 +22,9 @@ MAX_DIMENSIONS = 8
 DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 """What LoRA weights are kept in; bfloat16 is read as the upper half of a float32."""
 
+_LARGEST = 2**63
+"""Beyond any file's length; Python takes numbers of thousands of digits, and then does not print their sum."""
+
 
 @dataclass(frozen=True)
 class TensorInfo:
@@ -90,15 +93,16 @@ def _metadata(path: Path, value: Any) -> dict[str, str]:
 def _info(path: Path, name: str, entry: Any, data_start: int) -> TensorInfo:
     """One entry of the header; its offsets count from the start of the file in the result."""
     try:
-        dtype, shape, (start, end) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
-        numbers = (*shape, start, end)
-        sound = all(isinstance(number, int) and not isinstance(number, bool) and number >= 0 for number in numbers)
-    except (TypeError, KeyError, ValueError):
+        dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
+        sound = isinstance(dtype, str) and isinstance(shape, list) and isinstance(offsets, list) and len(offsets) == 2
+        sound = sound and all(type(number) is int and 0 <= number < _LARGEST for number in (*shape, *offsets))
+    except (TypeError, KeyError):
         sound = False
     if not sound or len(name) > 1000 or len(shape) > MAX_DIMENSIONS:
         raise InputError(f"{path}: the entry of {name[:200]!r} is not one of a safetensors header")
     if dtype not in DTYPES:
-        raise InputError(f"{path}: {name!r} has the type {str(dtype)[:20]!r}; LoRA weights are {', '.join(DTYPES)}")
+        raise InputError(f"{path}: {name!r} has the type {dtype[:20]!r}; LoRA weights are {', '.join(DTYPES)}")
+    (start, end), shape = offsets, tuple(shape)
     if end - start != math.prod(shape) * np.dtype(DTYPES[dtype]).itemsize:
         raise InputError(f"{path}: {name!r} has {end - start} bytes, which is not what its shape {shape} needs")
     return TensorInfo(dtype, shape, data_start + start, data_start + end)

@@ -139,7 +139,15 @@ CASES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "coherence passed without a gate": (lambda b: coherent(b, passed=True), "coherence: passed is True at a mean of"),
     "infinity": (
         lambda b: replace(b, "scores.json", '"mean": 6.5', '"mean": Infinity'),
-        "scores.json: scores.json is no",
+        "scores.json: scores.json is not valid JSON: Infinity is not a finite number",
+    ),
+    "infinity by its exponent": (
+        lambda b: replace(b, "scores.json", '"mean": 6.5', '"mean": 1e999'),
+        "scores.json: scores.json is not valid JSON: 1e999 is not a finite number",
+    ),
+    "half a character": (
+        lambda b: replace(b, "environment.json", '"dtype": "float32"', r'"dtype": "\ud800"'),
+        "environment.json: environment.json is not valid JSON: it holds half a character",
     ),
     "a key twice": (
         lambda b: replace(b, "scores.json", '"format": 3', '"format": 3, "mean": 7'),

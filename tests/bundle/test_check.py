@@ -9,11 +9,13 @@ import os
 import shutil
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from kolors_submit.bundle import manifest
 from kolors_submit.bundle.check import RULES, CheckError, check, check_bundle
@@ -163,6 +165,14 @@ def test_panels_that_say_nothing_only_warn(bundle: Path, failures: Callable[[Pat
     rebuild(bundle)
     assert failures(bundle) == []
     assert "images/02.png does not say" in next(one.message for one in check(bundle) if one.level == "warn")
+
+
+def test_pillows_warning_of_a_large_picture_is_nobodys(bundle: Path, failures: Callable[[Path], list[str]]) -> None:
+    Image.new("1", (2048, 50_000)).save(bundle / "images/03.png")
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        assert any("images/03.png has 2048x50000 pixels" in line for line in failures(bundle))
+    assert heard == []
 
 
 def test_nothing_there(tmp_path: Path) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import json
 import pickle
 import struct
+import time
 import zipfile
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from kolors_submit.engine.lora import layer_shapes
 from kolors_submit.errors import InputError
 from kolors_submit.export.formats import KOLORS_UNET
 from tests.bundle.runs import lora_arrays, write_lora
+from tests.hostile.archives import million_entries
 from tests.tiny import UNET
 
 
@@ -154,6 +157,24 @@ def test_storages_that_are_too_short(tmp_path: Path) -> None:
         list(ckpt.read_ckpt(tmp_path / "legacy.ckpt"))
 
 
+def test_a_huge_table_of_contents_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "x.ckpt").write_bytes(million_entries())
+    start = time.process_time()
+    with pytest.raises(InputError, match="has a table of contents of 60,000,000 bytes; 5,120,000 are allowed"):
+        list(ckpt.read_ckpt(tmp_path / "x.ckpt"))
+    assert time.process_time() - start < 2
+
+
+def test_the_bound_on_a_table_of_contents_is_no_bound_for_torch(tmp_path: Path) -> None:
+    """Each tensor has an entry; a prefix as long as any file's name makes it longer."""
+    path = tmp_path / f"{'x' * 120}.ckpt"
+    torch.save({str(n): torch.zeros(1) for n in range(500)}, path)
+    assert len(list(ckpt.read_ckpt(path))) == 500
+    with zipfile.ZipFile(path) as archive:
+        table = path.stat().st_size - archive.start_dir
+    assert table / 500 < ckpt.MAX_TABLE / tensors.MAX_TENSORS
+
+
 def safetensors_file(path: Path, header: bytes, data: bytes = b"") -> Path:
     """A file with this header."""
     path.write_bytes(struct.pack("<Q", len(header)) + header + data)
@@ -181,6 +202,33 @@ def safetensors_file(path: Path, header: bytes, data: bytes = b"") -> Path:
 def test_headers_that_lie(tmp_path: Path, header: bytes, data: bytes) -> None:
     with pytest.raises(InputError):
         tensors.read_header(safetensors_file(tmp_path / "x", header, data))
+
+
+SOUND = {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}
+ODD = [None, True, 5, -1, 1.0, "", "ab", [], {}, [0], [[0], [4]], ["0", "4"], {"0": 0, "4": 4}, [0, 4, 8], 10**4000]
+
+
+@pytest.mark.parametrize("odd", ODD, ids=lambda odd: repr(odd)[:20])
+@pytest.mark.parametrize("place", ["entry", *SOUND])
+def test_headers_with_values_of_other_kinds(tmp_path: Path, place: str, odd: object) -> None:
+    entry = odd if place == "entry" else SOUND | {place: odd}
+    path = safetensors_file(tmp_path / "x", json.dumps({"a": entry}).encode(), b"1234")
+    if (place, odd) == ("shape", []):
+        assert tensors.read_header(path).tensors["a"].shape == (), "one number"
+        return
+    with pytest.raises(InputError, match="'a'|describes"):
+        tensors.read_header(path)
+    path = safetensors_file(tmp_path / "x", json.dumps({"__metadata__": odd}).encode())
+    if odd != {}:
+        with pytest.raises(InputError):
+            tensors.read_header(path)
+
+
+def test_numbers_that_no_file_has(tmp_path: Path) -> None:
+    most = 10**4299  # as many digits as Python reads; the sum with the header's length has one more
+    entry = {"dtype": "F64", "shape": [most // 8 * 10 - 1], "data_offsets": [0, (most // 8 * 10 - 1) * 8]}
+    with pytest.raises(InputError, match="is not one of a safetensors header"):
+        tensors.read_header(safetensors_file(tmp_path / "x", json.dumps({"a": entry}).encode()))
 
 
 def test_a_header_longer_than_the_file(tmp_path: Path) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 import re
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -49,10 +51,30 @@ def test_the_curve_runs_from_its_first_step_to_its_last_over_zero() -> None:
     curve = charts.loss_curve([(step, 2.0 if step == 1 else 1.0) for step in range(1, 1001)])
     assert curve is not None
     points = [tuple(map(float, pair.split(","))) for pair in curve.points.split()]
-    assert points[0] == (0.0, 0.0) and points[-1] == (100.0, 50.0) and len(points) <= charts.MAX_POINTS + 1
+    assert points[0] == (0.0, 0.0) and points[-1] == (100.0, 50.0)
     assert charts.loss_curve([(1, 0.5)]) is None
     assert charts.loss_curve([(1, 0.5), (2, float("nan"))]) is None
     assert charts.loss_curve([(1, 0.0), (2, 0.0)]) is not None
+
+
+@pytest.mark.parametrize("count", [2, 399, 400, 401, 402, 798, 799, 800, 801, 1000, 50_000])
+def test_a_curve_has_at_most_so_many_points(count: int) -> None:
+    curve = charts.loss_curve([(step, 1.0) for step in range(count)])
+    assert curve is not None
+    for series in (curve.points, curve.average):
+        points = series.split()
+        assert len(points) <= charts.MAX_POINTS and (points[0][:5], points[-1][:7]) == ("0.00,", "100.00,")
+        assert len(points) == count or count > charts.MAX_POINTS
+
+
+def test_the_average_is_that_of_the_points_around_at_once() -> None:
+    losses = [(step, math.sin(step) + step % 7) for step in range(1, 300)]
+    for (_, average), index in zip(charts._average(losses, 15), range(len(losses)), strict=True):
+        around = [loss for _, loss in losses[max(0, index - 15) : index + 16]]
+        assert average == pytest.approx(sum(around) / len(around))
+    start = time.process_time()
+    charts.loss_curve([(step, 1.0) for step in range(50_000)])
+    assert time.process_time() - start < 1
 
 
 def test_the_funnel_says_what_each_step_dropped() -> None:

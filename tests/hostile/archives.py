@@ -61,7 +61,7 @@ def crowd(count: int) -> Change:
     return change
 
 
-def million(folder: Path) -> Path:
+def million_entries() -> bytes:
     """A table of contents with a million entries, and nothing else."""
     name = b"comfyui/x.json"
     entry = struct.pack("<4s6H3I5H2I", b"PK\1\2", 788, 20, 0, 0, 0, 33, 0, 0, 0, len(name), *[0] * 4, 0, 0) + name
@@ -69,8 +69,12 @@ def million(folder: Path) -> Path:
     end = struct.pack("<4sQ2H2I4Q", b"PK\6\6", 44, 45, 45, 0, 0, 10**6, 10**6, size, 0)
     end += struct.pack("<4sIQI", b"PK\6\7", 0, size, 1)
     end += struct.pack("<4s4H2IH", b"PK\5\6", 0, 0, 0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF, 0)
+    return entry * 10**6 + end
+
+
+def million(folder: Path) -> Path:
     path = folder.parent / "entry.zip"
-    path.write_bytes(entry * 10**6 + end)
+    path.write_bytes(million_entries())
     return path
 
 

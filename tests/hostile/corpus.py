@@ -24,7 +24,7 @@ from PIL import Image
 from safetensors.numpy import load_file, save_file
 
 from tests.bundle.spoil import edit_json
-from tests.hostile.archives import ARCHIVES
+from tests.hostile.archives import ARCHIVES, million_entries
 from tests.hostile.case import Case, Spoil, nothing
 
 # ---------------------------------------------------------------------------------------------------- files
@@ -261,6 +261,7 @@ def zipped_pickle(data: bytes) -> bytes:
     return buffer.getvalue()
 
 
+SOUND_ENTRY = {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}
 BIG_HEADER = b'{"a":{"dtype":"F32","shape":[1099511627776],"data_offsets":[0,4398046511104]}}'
 TWICE = (
     b'{"lora_unet_a.lora_down.weight":{"dtype":"F32","shape":[1,1],"data_offsets":[0,4]},'
@@ -298,7 +299,12 @@ LORAS = [
     Case("pickle", "the old format", ckpt(pickle.dumps(Harm())), nothing),
     Case("pickle", "eval by name", ckpt(zipped_pickle(b"cbuiltins\neval\n(V1\ntR.")), nothing),
     Case("pickle", "a memo bomb", ckpt(zipped_pickle(b"\x80\x02" + b"(" * 10**6 + b".")), nothing),
-]
+    Case("pickle", "a million entries", lambda folder: ckpt(million_entries())(folder), nothing),
+    *(Case("lora-shape", f"{place} is {odd!r}", header(json.dumps({"a": SOUND_ENTRY | {place: odd}}).encode()), nothing)
+      for place, odd in (("dtype", []), ("dtype", {}), ("shape", {}), ("data_offsets", {"a": 0, "b": 4}))),
+    *(Case("lora-shape", f"an entry is {odd!r}", header(json.dumps({"a": odd}).encode()), nothing)
+      for odd in ([], "x", 5, None)),
+]  # fmt: skip
 
 
 # ---------------------------------------------------------------------------------------------------- pictures
