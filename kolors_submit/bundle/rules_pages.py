@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import re
 from collections.abc import Iterator
@@ -27,8 +28,11 @@ SCRIPTS = frozenset(
 MAX_FRONT_MATTER = 64_000
 _FRONT_MATTER = re.compile(r"\A---\n(.*?)\n---\n", re.DOTALL)
 _MARKUP = re.compile(r"<[A-Za-z/!?]")
+# A match takes all that it looks at: a stranger's file can be one endless word, which is not to be gone through twice.
 _LINK = re.compile(
-    r"\]\(\s*(?:<(?P<angled>[^>\n]*)>|(?P<bare>[^\s)]*))|^ {0,3}\[[^\]\n]+\]:\s*<?(?P<named>[^\s>]*)", re.MULTILINE
+    r"\]\(\s*(?:<(?P<angled>[^>\n]{0,2000}+)(?P<end>>?)|(?P<bare>[^\s)]*))"
+    r"|^ {0,3}\[[^\]\n]+\]:\s*<?(?P<named>[^\s>]*)",
+    re.MULTILINE,
 )
 _SAFE_LINK = re.compile(r"https?://|mailto:|[^:&\\\t]*$", re.IGNORECASE)
 """Web pages and files of the bundle; an entity, a backslash or a tab could hide another scheme from this pattern."""
@@ -48,6 +52,12 @@ _TAG_NAMES = (
     "summary svg rect line polyline text table thead tr th td code pre dialog script"
 )
 _TAGS = frozenset(_TAG_NAMES.split())
+_UNENDED = re.compile(r"<[^<>]*(?:<|\Z)")
+"""A tag that does not end before the next, of which Python's reader would go through the rest of the page each time."""
+
+MAX_TAGS, MAX_PROBLEMS = 500_000, 20
+COMMENT = "has a comment or a declaration"
+"""Anything that is neither a tag nor text: browsers and Python's reader do not end it in the same places."""
 
 
 def card(bundle: Opened) -> Iterator[Finding]:
@@ -85,9 +95,13 @@ def post(bundle: Opened) -> Iterator[Finding]:
 
 
 def _plain(name: str, text: str) -> Iterator[Finding]:
-    targets = [match["angled"] or match["bare"] or match["named"] or "" for match in _LINK.finditer(text)]
-    if _MARKUP.search(text) or not all(map(_SAFE_LINK.match, targets)):
+    if _MARKUP.search(text) or not all(map(_is_safe, _LINK.finditer(text))):
         yield fail("mark-up", f"{name} holds HTML or a link that runs something")
+
+
+def _is_safe(link: re.Match[str]) -> bool:
+    target = link["angled"] or link["bare"] or link["named"] or ""
+    return link["end"] != "" and _SAFE_LINK.match(target) is not None
 
 
 def page(bundle: Opened) -> Iterator[Finding]:
@@ -99,11 +113,27 @@ def page(bundle: Opened) -> Iterator[Finding]:
     if head is None or head["script"] not in SCRIPTS:
         yield fail("page", "index.html does not begin with this program's head and content security policy")
         return
-    reader = _PageReader()
-    reader.feed(text[head.end() :])
-    reader.close()
-    for problem in dict.fromkeys(reader.problems):
+    for problem in _body_problems(text[head.end() :]):
         yield fail("page", f"index.html {problem}")
+
+
+def _body_problems(body: str) -> list[str]:
+    """What the body of a page of ours does not have, each thing once."""
+    before, _, script = body.partition("<script>")
+    _, _, after = script.partition("</script>")
+    if any(mark in part for part in (before, after) for mark in ("<!", "<?")):
+        return [COMMENT]
+    if _UNENDED.search(before) or _UNENDED.search(after):
+        return ["has a tag that does not end"]
+    reader = _PageReader()
+    with contextlib.suppress(_Enough):
+        reader.feed(body)
+        reader.close()
+    return list(dict.fromkeys(reader.problems))
+
+
+class _Enough(Exception):
+    """More of a page than needs to be read to refuse it."""
 
 
 class _PageReader(HTMLParser):
@@ -112,10 +142,16 @@ class _PageReader(HTMLParser):
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
         self.problems: list[str] = []
+        self._tags = 0
         self._script: list[str] | None = None
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """One opening tag."""
+        self._tags += 1
+        if self._tags > MAX_TAGS:
+            self.problems.append(f"has more than {MAX_TAGS:,} tags")
+        if len(self.problems) > MAX_PROBLEMS or self._tags > MAX_TAGS:
+            raise _Enough
         values = {name: value or "" for name, value in attrs}
         if tag not in _TAGS:
             self.problems.append(f"has the tag {tag[:40]}")
@@ -136,20 +172,8 @@ class _PageReader(HTMLParser):
             self._script = []
 
     def handle_comment(self, data: str) -> None:
-        """Anything that is no tag and no text: browsers and this reader do not end it in the same places."""
-        self.problems.append("has a comment or a declaration")
-
-    def handle_decl(self, decl: str) -> None:
-        """A declaration."""
-        self.handle_comment(decl)
-
-    def unknown_decl(self, data: str) -> None:
-        """A marked section."""
-        self.handle_comment(data)
-
-    def handle_pi(self, data: str) -> None:
-        """A processing instruction."""
-        self.handle_comment(data)
+        """What browsers take for a comment though it does not look like one, as `</ x>`."""
+        self.problems.append(COMMENT)
 
     def handle_data(self, data: str) -> None:
         """Text, a script's among it."""

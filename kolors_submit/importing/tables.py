@@ -16,9 +16,9 @@ from kolors_submit.importing.told import Told, words
 
 MAX_ROWS = 1000
 _DELIMITERS = ",\t;"
-_RULE = re.compile(r"[\s|:-]*--[\s|:-]*")
+# Every repetition is bounded or possessive: these search a stranger's text.
+_RULE = re.compile(r"[\s|:-]*+")
 _CELL = re.compile(r"(?<!\\)\|")
-# Every repetition is bounded: these search a stranger's text.
 _IMAGE = re.compile(
     r"\[[^\]\n]{0,300}\]\(\s{0,3}<?(?P<path>[^)>\s]{1,500})|<img[^>\n]{0,500}?src\s?=\s?[\"']?(?P<source>[^\"'\s>]{1,500})",
     re.IGNORECASE,
@@ -48,7 +48,7 @@ def markdown_rows(text: str, where: str) -> list[Told]:
     rows: list[Told] = []
     at = 1
     while at < len(lines):
-        if "|" in lines[at - 1] and "|" in lines[at] and _RULE.fullmatch(lines[at]):
+        if "|" in lines[at - 1] and "|" in lines[at] and "--" in lines[at] and _RULE.fullmatch(lines[at]):
             end = next((here for here in range(at + 1, len(lines)) if "|" not in lines[here]), len(lines))
             table = [_cells(line) for line in (lines[at - 1], *lines[at + 1 : end])]
             rows += _rows(table, f"{where}, line {at}")
