@@ -60,7 +60,7 @@ def test_fetching_where_the_disk_becomes_full(hub, entry, disk, where):
     """The look at the free space is passed, as if another program had filled the disk right after it."""
     publish(entry, Target(NAME, where), quiet())
     program = (
-        "import sys; from kolors_submit import cli; from kolors_submit.reproduce import source\n"
+        "import sys; from kolors_submit import cli; from kolors_submit.hub import source\n"
         "source.free_bytes = lambda folder: 10**12; sys.exit(cli.run(sys.argv[1:]))"
     )
     reproduce = f"{shlex.quote(sys.executable)} -c {shlex.quote(program)} reproduce {where}:{NAME} --out out"

@@ -8,7 +8,7 @@ from typing import Any
 from huggingface_hub import ModelCard, ModelCardData
 
 from kolors_submit.bundle.entry import Entry
-from kolors_submit.bundle.markdown import Raw, environment, escape
+from kolors_submit.bundle.markdown import PACKAGE, Raw, environment, escape
 from kolors_submit.bundle.words import STEPS
 from kolors_submit.weights import OFFICIAL_PREDICTOR
 from kolors_submit.weights.known import KOLORS
@@ -22,19 +22,22 @@ MIN_CHARACTERS = 200
 """ModelScope hides a model whose README is shorter."""
 
 
-def card_text(entry: Entry) -> str:
-    """The whole README.md: front matter with the hubs' keys, then the introduction in the story's language."""
-    body = environment().get_template(f"card.{entry.story.language}.md").render(**_values(entry))
-    data = ModelCardData(**front_matter(entry))
-    return str(ModelCard(f"---\n{data.to_yaml()}\n---\n{body}"))
+def card_text(entry: Entry, package: str = PACKAGE, **more: Any) -> str:
+    """The whole README.md: front matter with the hubs' keys, then the introduction in the story's language.
+
+    The templates are those of `package`, which may name `more` values. Every word of the story is escaped.
+    """
+    template = environment(package).get_template(f"card.{entry.story.language}.md")
+    data = ModelCardData(**_front_matter(entry))
+    return str(ModelCard(f"---\n{data.to_yaml()}\n---\n{template.render(**_values(entry), **more)}"))
 
 
-def post_text(entry: Entry) -> str:
+def post_text(entry: Entry, package: str = PACKAGE) -> str:
     """The text of post.md."""
-    return environment().get_template(f"post.{entry.story.language}.md").render(**_values(entry))
+    return environment(package).get_template(f"post.{entry.story.language}.md").render(**_values(entry))
 
 
-def front_matter(entry: Entry) -> dict[str, Any]:
+def _front_matter(entry: Entry) -> dict[str, Any]:
     """The card's keys: ModelScope's, and those that Hugging Face reads for the same things."""
     values: dict[str, Any] = {
         "license": entry.license,
@@ -62,8 +65,8 @@ def number(value: float) -> str:
 
 
 def _values(entry: Entry) -> dict[str, Any]:
-    """What the templates name. `raw` is only given words that this program made or checked."""
-    train = entry.train
+    """What the templates name; an imported entry may have no scores. `raw` is only given words made or checked here."""
+    train, predictor = entry.train, entry.scores.get("predictor", {"name": "", "digest": ""})
     base_name = re.sub(r"[^\w.-]", "-", entry.base["name"], flags=re.ASCII)
     known = {KOLORS: {"zh": "快手可图 Kolors ", "en": "Kwai's Kolors"}}
     address = entry.address
@@ -72,14 +75,14 @@ def _values(entry: Entry) -> dict[str, Any]:
         "story": entry.story,
         "train": entry.story.train,
         "rows": entry.rows,
-        "scores": entry.panel_scores,
+        "scores": entry.panel_scores if entry.scores else None,
         "strengths": entry.strengths,
         "losses": (train["loss_first"], train["loss_last"]) if "loss_first" in train else None,
         "base_name": base_name,
         "base_words": Raw(known.get(entry.base["name"], {}).get(entry.story.language, f"`{base_name}`")),
         "license_link": LICENSE_LINK,
-        "official": entry.scores["predictor"]["name"] == OFFICIAL_PREDICTOR,
-        "predictor_digest": re.sub(r"[^0-9a-f]", "", entry.scores["predictor"]["digest"])[:64],
+        "official": predictor["name"] == OFFICIAL_PREDICTOR,
+        "predictor_digest": re.sub(r"[^0-9a-f]", "", predictor["digest"])[:64],
         "sheet": f"{address}/resolve/master/story.jpg" if address else "story.jpg",
         "number": number,
         "megabytes": lambda size: f"{size / 1e6:.1f}",

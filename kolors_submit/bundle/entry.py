@@ -95,9 +95,10 @@ class Entry:
 
     @property
     def command(self) -> str:
-        """The one command that reproduces the entry."""
-        hub = self.story.submission.hub
-        return f"kolors-submit reproduce {hub}:{self.repository}" if self.repository else "kolors-submit reproduce ."
+        """The one command that reproduces the entry: from its hub, or in its folder, with the results beside that."""
+        if self.repository is None:
+            return "kolors-submit reproduce . --out ../reproduction"
+        return f"kolors-submit reproduce {self.story.submission.hub}:{self.repository}"
 
     @property
     def safetensors(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import PurePosixPath
 
 MANIFEST, README, CONFIGURATION = "manifest.json", "README.md", "configuration.json"
@@ -112,3 +112,23 @@ def place_problem(name: str) -> str | None:
 def size_limit(name: str) -> int:
     """The most bytes this file may have."""
     return LIMITS.get(PurePosixPath(name).suffix, MEGABYTE)
+
+
+def listing_problems(files: Sequence[tuple[str, int]], limit: Callable[[str], int | None] = size_limit) -> list[str]:
+    """Why files that a stranger lists, by name and bytes, are not to be fetched, in a sentence each.
+
+    `limit` is the most bytes of one; together they may have as much as a bundle.
+    """
+    if len(files) > MAX_FILES:
+        return [f"there are {len(files):,} files; at most {MAX_FILES:,} are allowed"]
+    found = [f"{name[:200]!r} {problem}" for name, _ in files if (problem := path_problem(name))]
+    found += [
+        f"{name} has {size:,} bytes; at most {most:,} are allowed for its kind"
+        for name, size in files
+        if size > (most := limit(name) or 0)
+    ]
+    found += [f"{one} and {other} would be one file" for one, other in collisions(name for name, _ in files)]
+    total = sum(size for _, size in files)
+    if total > MAX_BYTES:
+        found.append(f"all files together have {total:,} bytes; at most {MAX_BYTES:,} are allowed")
+    return found

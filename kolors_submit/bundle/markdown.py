@@ -28,10 +28,14 @@ def escape(value: Any) -> str:
     return re.sub(r"(?i)www\.", lambda match: match.group(0)[:3] + "&#46;", text)
 
 
-def environment(package: str = "kolors_submit.bundle") -> jinja2.Environment:
-    """Templates in a package's templates/ whose every `{{ value }}` is escaped for Markdown."""
+PACKAGE = "kolors_submit.bundle"
+"""Whose templates/ hold the tables that all cards have."""
+
+
+def environment(package: str) -> jinja2.Environment:
+    """Templates in a package's templates/, or else the bundle's, whose every `{{ value }}` is escaped for Markdown."""
     return jinja2.Environment(
-        loader=jinja2.PackageLoader(package),
+        loader=jinja2.ChoiceLoader([jinja2.PackageLoader(package), jinja2.PackageLoader(PACKAGE)]),
         finalize=escape,
         autoescape=False,  # noqa: S701 - that is HTML's; `finalize` escapes for Markdown and HTML
         undefined=jinja2.StrictUndefined,

@@ -10,7 +10,7 @@
     evidence  all that the entry's files say of its panels
     settle    one story from it: what wins where places disagree, and what is guessed
     lora      which LoRA it is, at which strength, and all three formats of it
-    writing   the bundle; card is its README
+    writing   the bundle
     entry     the whole
 
 Everything in an entry is a stranger's. Nothing is invented: what nobody says is listed, and what is not known about

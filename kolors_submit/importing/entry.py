@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kolors_submit.errors import InputError
+from kolors_submit.hub.source import HubSource, parse, refuse_overlap
 from kolors_submit.importing.evidence import read_panels, title_in
 from kolors_submit.importing.lora import choose, open_lora, scale
 from kolors_submit.importing.pictures import one_size
@@ -17,7 +18,6 @@ from kolors_submit.importing.source import names_in, open_entry
 from kolors_submit.importing.told import Noise
 from kolors_submit.importing.writing import Origin, write
 from kolors_submit.report import Reporter
-from kolors_submit.reproduce.source import HubSource, parse
 from kolors_submit.run import Run
 from kolors_submit.story import Document, Story, StoryError, validate
 from kolors_submit.story.settings import with_settings
@@ -51,8 +51,7 @@ def import_entry(request: Request, report: Reporter) -> dict[str, Any]:
     source = parse(request.source)
     name = source.name.split("/")[1] if isinstance(source, HubSource) else source.resolve().stem
     out = request.out or Path("imports") / (re.sub(r"[^\w.-]+", "-", name).strip("-.") or "entry")
-    if isinstance(source, Path) and source.resolve().is_relative_to(out.resolve()):
-        raise InputError(f"--out {out} is where the entry lies; choose another folder")
+    refuse_overlap(source, out)
     run = Run(out)
     with run.hold("import"), open_entry(source, out / "entry", report) as folder:
         origin, story, notes = read_entry(folder, name, request)

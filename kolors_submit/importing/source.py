@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
-from kolors_submit import hub as hubs
 from kolors_submit.bundle import archive, layout, manifest
 from kolors_submit.data.pictures import SUFFIXES as PICTURES
-from kolors_submit.errors import InputError, OutsideError
-from kolors_submit.files import file_digest, free_bytes, keep_only, write_error
+from kolors_submit.errors import InputError
+from kolors_submit.hub import source as hubs
+from kolors_submit.hub.source import HubSource
 from kolors_submit.report import Reporter
-from kolors_submit.reproduce.source import BAR, SPARE, HubSource
 
 LORAS = (".ckpt", ".safetensors")
 TABLES = (".csv", ".tsv")
@@ -76,7 +74,7 @@ def _encoding(path: Path) -> str | None:
     try:
         with archive.open_zip(path) as opened:
             names = [info.orig_filename.encode("cp437") for info in opened.infolist() if not info.flag_bits & 0x800]
-    except (zipfile.BadZipFile, OSError, UnicodeError):
+    except archive.UNREADABLE:
         return None  # opening it again says what is wrong with it
     if all(name.isascii() for name in names):
         return None
@@ -89,45 +87,10 @@ def _encoding(path: Path) -> str | None:
 
 def _fetch(source: HubSource, folder: Path, report: Reporter) -> None:
     """Fetch what a repository has of the files read here, each checked against the hub's own list."""
-    repository = hubs.open_hub(source.hub, source.name, source.revision)
-    listed = hubs.list_files(repository, source.revision)
+    repository, listed = source.open()
     wanted = [one for one in listed if limit(one.path) is not None]
-    _refuse_unsound(wanted, source)
-    missing = [one for one in wanted if not _is_here(folder / one.path, one)]
-    size = sum(one.size for one in missing)
-    if free_bytes(folder) < size + SPARE:
-        raise OutsideError(f"{folder}: {size / 1e6:.0f} MB to fetch and too little room; free some or use --out")
-    report.stage(
-        "fetch", f"{len(missing)} of {len(wanted)} files, {size / 1e6:.1f} MB, from {source.hub}:{source.name}"
-    )
-    for one in missing:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            path = repository.download(one, folder, report.quiet or one.size < BAR)
-        except OSError as error:
-            raise write_error(folder / one.path, error) from error
-        if not _is_here(path, one):
-            path.unlink(missing_ok=True)
-            raise OutsideError(f"{one.path} of {source.name} is not what the hub lists; it changed, run again")
-    keep_only(folder, [folder / one.path for one in wanted])
-
-
-def _refuse_unsound(wanted: Sequence[hubs.Listed], source: HubSource) -> None:
-    problems = [
-        f"{one.path[:200]!r} {layout.path_problem(one.path)}" for one in wanted if layout.path_problem(one.path)
-    ]
-    problems += [f"{one.path} has {one.size:,} bytes" for one in wanted if one.size > (limit(one.path) or 0)]
-    problems += [f"{a} and {b} would be one file" for a, b in layout.collisions(one.path for one in wanted)]
-    if len(wanted) > layout.MAX_FILES or sum(one.size for one in wanted) > layout.MAX_BYTES:
-        problems.append(f"{len(wanted):,} files, or too many bytes")
+    problems = layout.listing_problems([(one.path, one.size) for one in wanted], limit)
     if problems:
         lines = "\n".join(f"  {line}" for line in problems[:50])
-        raise InputError(f"{source.hub}:{source.name} cannot be fetched:\n{lines}")
-
-
-def _is_here(path: Path, one: hubs.Listed) -> bool:
-    """Whether a file is what the hub lists; where a hub tells no digest, its size is all that can be compared."""
-    if not path.is_file() or path.stat().st_size != one.size:
-        return False
-    known = one.sha256 is not None or one.git_sha1 is not None
-    return not known or one.difference(path, one.size, file_digest(path)) is None
+        raise InputError(f"{source} cannot be fetched:\n{lines}")
+    hubs.fetch(repository, wanted, folder, report)

@@ -9,6 +9,7 @@ from typing import Any
 
 from kolors_submit import weights
 from kolors_submit.bundle import layout, manifest, workflows
+from kolors_submit.bundle.card import card_text, post_text
 from kolors_submit.bundle.contents import CONFIGURATION, prompts_text, story_text
 from kolors_submit.bundle.entry import Entry
 from kolors_submit.bundle.lora import LoraSummary
@@ -17,7 +18,6 @@ from kolors_submit.device import find_device
 from kolors_submit.errors import OutsideError
 from kolors_submit.files import file_digest, keep_only, write_bytes, write_json, write_text
 from kolors_submit.importing import lora as loras
-from kolors_submit.importing.card import card_text, post_text
 from kolors_submit.importing.pictures import pixels
 from kolors_submit.importing.settle import Notes
 from kolors_submit.picture import png_bytes
@@ -29,6 +29,8 @@ from kolors_submit.weights.known import KOLORS
 
 FORMAT = 1
 TRAIN_FORMAT = 1
+TEMPLATES = "kolors_submit.importing"
+"""Of README.md and post.md: what is known of an imported entry, and plainly what is not."""
 
 ABSENT = {
     layout.DATA: "the entry does not say which pictures the LoRA learned from",
@@ -67,8 +69,8 @@ def write(folder: Path, origin: Origin, story: Story, notes: Notes, device: str,
     outputs += [
         write_text(folder / layout.STORY, story_text(story, only_said=True)),
         write_text(folder / layout.PROMPTS, prompts_text(story)),
-        write_text(folder / layout.README, card_text(entry, value)),
-        write_text(folder / layout.POST, post_text(entry)),
+        write_text(folder / layout.README, card_text(entry, TEMPLATES, imported=value)),
+        write_text(folder / layout.POST, post_text(entry, TEMPLATES)),
         write_text(folder / layout.PAGE, page_text(entry, panels, {}, value)),
     ]
     keep_only(folder, outputs)
@@ -88,13 +90,15 @@ def _base(lora: loras.Found) -> weights.Base | None:
 def _panels(folder: Path, origin: Origin, story: Story, lora_digest: str) -> list[Path]:
     """The panels, written anew from their pixels with what the story says of them.
 
-    Nothing else of a stranger's picture file goes further.
+    Nothing else of a stranger's picture file goes further, and nothing of an earlier import stays beside them, where it
+    would be scored.
     """
     paths = []
     for number, (name, panel) in enumerate(zip(origin.pictures, story.panels, strict=True), start=1):
         prompt = panel_prompt(story, panel)
         png = png_bytes(pixels(origin.folder, name), prompt, panel.seed, story.render, lora_digest)
         paths.append(write_bytes(folder / layout.panel_file(number), png))
+    keep_only(folder / layout.IMAGES, paths)
     return paths
 
 

@@ -1,6 +1,8 @@
 """Reproducing: somebody's bundle is fetched, verified, rendered again here and compared panel by panel.
 
+    request   what a judge asks for
     source    a folder, a zip file or a hub's repository, fetched and verified
+    bases     the base that the entry was made on, found here or fetched where the judge agrees
     choice    which panels are rendered: all, named ones, or some drawn by lot
     pictures  how much two pictures differ: pixels, SSIM, perceptual hash
     claims    the scores that an entry claims, and those that are measured here
@@ -9,12 +11,13 @@
     retrain   the LoRA trained again from the rebuilt data
     outcome   reproduction.json, and the same in words
     entry     the whole: render again with the entry's own LoRA, prompts, seeds and settings, compare, report
-    batch     a judge's list of entries, on every GPU; `table` is what comes of it, and `page` shows it
+    batch     a judge's list of entries, on every GPU, each by `judging`; `table` is what comes of it, `page` shows it
 
 Everything in an entry is a stranger's: nothing in it is run or believed.
 """
 
 from kolors_submit.reproduce.batch import reproduce_list
-from kolors_submit.reproduce.entry import Request, reproduce
+from kolors_submit.reproduce.entry import reproduce
+from kolors_submit.reproduce.request import Request
 
 __all__ = ["Request", "reproduce", "reproduce_list"]

@@ -10,41 +10,41 @@ folder while they work on it; one that dies lets go of it.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
 import itertools
 import multiprocessing
 import os
+import signal
 import time
-import traceback
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from kolors_submit import weights
-from kolors_submit.bundle.check import CheckError
 from kolors_submit.device import find_device, visible_cards
-from kolors_submit.errors import InputError, Interrupted, OutsideError, RuleError, SubmitError
-from kolors_submit.files import read_json, write_json, write_text
-from kolors_submit.hold import InUse
-from kolors_submit.report import Reporter, quiet
+from kolors_submit.errors import InputError, Interrupted, OutsideError
+from kolors_submit.hub.source import parse, refuse_overlap
+from kolors_submit.report import Reporter
+from kolors_submit.reproduce.bases import FindBase, among, finder, found_beforehand
 from kolors_submit.reproduce.choice import check_wish
-from kolors_submit.reproduce.entry import FindBase, Request, examine
-from kolors_submit.reproduce.outcome import failures
-from kolors_submit.reproduce.source import UnsoundBundle, obtain, parse, slug
-from kolors_submit.reproduce.table import AGAIN, REPRODUCED, described, write_tables
-from kolors_submit.run import Run
+from kolors_submit.reproduce.judging import Call, call_for, judge, result_of
+from kolors_submit.reproduce.request import Request
+from kolors_submit.reproduce.source import slug
+from kolors_submit.reproduce.table import AGAIN, REPRODUCED, write_tables
 from kolors_submit.weights.download import Ask
 
-FORMAT = 1
-ENTRIES, RESULT, BEGUN, TRACE = "entries", "result.json", "begun.json", "failure.txt"
+ENTRIES = "entries"
 MAX_WORK = 50.0
 """Times the work of a contest entry: one that asks for more would keep all others waiting."""
 
-MAX_DEATHS = 3
-"""An entry at which the program died so often is left out: it may be the cause."""
+PATIENCE = 30
+"""Seconds that a process has to stop when it is asked to."""
 
 Tell = Callable[[dict[str, Any]], None]
 
@@ -60,8 +60,9 @@ def reproduce_list(path: Path, request: Request, report: Reporter, ask: Ask | No
         dataclasses.replace(request, source=source, out=out / ENTRIES / _name(source), max_work=MAX_WORK)
         for source in _read(path)
     ]
-    _refuse_call(request, report, ask)
-    left = [entry for entry in entries if not _is_done(entry)]
+    call = call_for(request)
+    _refuse_call(entries, report, ask)
+    left = [entry for entry in entries if not call.has_tried(entry)]
     report.stage("list", f"{len(entries)} entries, {len(entries) - len(left)} of them done already")
 
     told = itertools.count(len(entries) - len(left) + 1)
@@ -75,12 +76,18 @@ def reproduce_list(path: Path, request: Request, report: Reporter, ask: Ask | No
     cards = visible_cards() if left and find_device(request.device) == "cuda" else []
     try:
         if len(cards) > 1:
-            share(left, cards, tell)
+            share(left, cards, call, found_beforehand(request, report, ask), tell)
         elif left:
-            work(left, tell, ask)
+            work(left, call, finder(request, report, ask), tell)
     finally:
-        results = [result for entry in entries if (result := read_json(_result(entry))) is not None]
-        table = write_tables(out, results)
+        results = [result for entry in entries if (result := result_of(entry)) is not None]
+        table = write_tables(out, results, report)
+    return _summary(entries, call, table, report)
+
+
+def _summary(entries: Sequence[Request], call: Call, table: Path, report: Reporter) -> dict[str, Any]:
+    """How many entries came to which status; raises OutsideError where some have no verdict."""
+    results = [result for entry in entries if call.has_tried(entry) and (result := result_of(entry)) is not None]
     counts = Counter(str(result["status"]) for result in results)
     said = ", ".join(f"{count} {status}" for status, count in counts.most_common())
     report.stage("verdict", f"{said}; see {table}", done=True)
@@ -113,120 +120,82 @@ def _name(source: str) -> str:
         return f"entry-{digest}"
 
 
-def _refuse_call(request: Request, report: Reporter, ask: Ask | None) -> None:
+def _refuse_call(entries: Sequence[Request], report: Reporter, ask: Ask | None) -> None:
     """What is wrong with the call itself is said once, not of every entry."""
-    find_device(request.device)
-    check_wish(request.sample, request.panels)
-    if request.base != "auto":
-        weights.find_base(request.base, report, request.device, ask, request.yes)
+    first = entries[0]
+    find_device(first.device)
+    check_wish(first.sample, first.panels)
+    for entry in entries:
+        assert entry.out is not None
+        try:
+            source = parse(entry.source)
+        except InputError:  # no entry there, which its own result says
+            continue
+        refuse_overlap(source, entry.out)
+    if first.base != "auto":
+        finder(first, report, ask)(first.base)
 
 
-def work(entries: Sequence[Request], tell: Tell, ask: Ask | None = None) -> None:
-    """Judge every entry that nobody else is at, in this process; the base is read from disk once."""
+def work(entries: Sequence[Request], call: Call, find_base: FindBase, tell: Tell) -> None:
+    """Judge every entry that nobody else is at, in this process and once a call; a base is read from disk once."""
     from kolors_submit.engine.kept import keeping
 
     parent = multiprocessing.parent_process()
-
-    @functools.cache
-    def find_base(name: str) -> weights.Base:
-        return weights.find_base(name, quiet(), entries[0].device, ask or (lambda question: False), entries[0].yes)
-
+    find_base = functools.cache(find_base)
     # Evaluated when all have been gone through: what a process that died meanwhile was at.
-    left = (entry for entry in entries if not _result(entry).is_file())
+    left = (entry for entry in entries if not call.has_tried(entry))
     with keeping():
         for entry in itertools.chain(entries, left):
             if parent is not None and not parent.is_alive():
                 return
-            result = _judge(entry, find_base)
+            result = judge(entry, call, find_base)
             if result is not None:
                 tell(result)
 
 
-def share(entries: Sequence[Request], cards: Sequence[str], tell: Tell) -> None:
-    """Judge the entries in a process for each card, which sees only that one."""
+def share(
+    entries: Sequence[Request], cards: Sequence[str], call: Call, bases: Mapping[str, weights.Base], tell: Tell
+) -> None:
+    """Judge the entries on these bases, in a process for each card, which sees only that one."""
     context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=_work_on, args=(card, entries), daemon=True) for card in cards]
+    processes = [context.Process(target=_work_on, args=(card, entries, call, bases), daemon=True) for card in cards]
     waiting = list(entries)
     for process in processes:
         process.start()
     try:
         while waiting:
             alive = any(process.is_alive() for process in processes)
-            for entry in [entry for entry in waiting if _is_done(entry)]:
+            for entry in [entry for entry in waiting if call.has_tried(entry)]:
                 waiting.remove(entry)
-                tell(read_json(_result(entry)))
+                tell(result_of(entry) or {})
             if not alive:
                 return
             time.sleep(0.2)
     finally:
-        for process in processes:
-            process.terminate()
-            process.join()
+        _end(processes)
 
 
-def _work_on(card: str, entries: Sequence[Request]) -> None:
+def _end(processes: Sequence[BaseProcess]) -> None:
+    """Ask the processes to stop, which leaves them the time to note what they were at, and make those that do not."""
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        process.join(PATIENCE)
+        process.kill()
+        process.join()
+
+
+def _work_on(card: str, entries: Sequence[Request], call: Call, bases: Mapping[str, weights.Base]) -> None:
     os.environ["CUDA_VISIBLE_DEVICES"] = card
-    work(entries, lambda result: None)
 
+    signals = (signal.SIGINT, signal.SIGTERM)
 
-def _result(entry: Request) -> Path:
-    assert entry.out is not None
-    return entry.out / RESULT
+    def stop(number: int, frame: FrameType | None) -> None:
+        for each in signals:
+            signal.signal(each, signal.SIG_IGN)  # a terminal's Ctrl-C reaches this process, and then its parent's wish
+        raise Interrupted("stopped; the same command goes on from there")
 
-
-def _is_done(entry: Request) -> bool:
-    result = read_json(_result(entry))
-    return isinstance(result, dict) and result.get("status") not in AGAIN
-
-
-def _judge(entry: Request, find_base: FindBase) -> dict[str, Any] | None:
-    """One entry's result, written; None where it is done, or another process is at it."""
-    assert entry.out is not None
-    try:
-        with Run(entry.out).hold("reproduce"):
-            if _is_done(entry):
-                return None
-            begun = entry.out / BEGUN
-            deaths = (read_json(begun) or {}).get("times", 0)
-            write_json(begun, {"times": deaths + 1})
-            if deaths >= MAX_DEATHS:
-                result = described("failed here", [f"the program died {deaths} times while it was at this entry"])
-            else:
-                result = _judged(entry, find_base)
-            result |= {"format": FORMAT, "source": entry.source, "folder": f"{ENTRIES}/{entry.out.name}"}
-            write_json(_result(entry), result)
-            begun.unlink()
-            return result
-    except InUse:
-        return None
-
-
-def _judged(entry: Request, find_base: FindBase) -> dict[str, Any]:
-    """What came of an entry; nothing that is wrong with it raises an error."""
-    assert entry.out is not None
-    fetched = False
-    try:
-        path = obtain(parse(entry.source), entry.out / "bundle", quiet())
-        fetched = True
-        value = examine(path, entry, Run(entry.out), quiet(), find_base)
-    except Interrupted:
-        raise
-    except SubmitError as error:
-        return described(_status(error, fetched), str(error).splitlines())
-    except Exception as error:
-        write_text(entry.out / TRACE, traceback.format_exc())
-        return described("failed here", [f"{type(error).__name__}: {error}"[:300], f"see {TRACE}"])
-    found = failures(value)
-    status = "invalid" if not value["valid"] else "not reproduced" if found else value["verdict"]
-    return described(status, found, value)
-
-
-def _status(error: SubmitError, fetched: bool) -> str:
-    """Under which heading an error puts an entry."""
-    if isinstance(error, UnsoundBundle | CheckError):
-        return "invalid"
-    if not fetched:
-        return "fetch failed"
-    if isinstance(error, RuleError):
-        return "not reproduced"
-    return "invalid" if isinstance(error, InputError) else "failed here"
+    for number in signals:
+        signal.signal(number, stop)
+    with contextlib.suppress(Interrupted):
+        work(entries, call, among(bases), lambda result: None)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from kolors_submit import weights
 from kolors_submit.bundle import layout, manifest
 from kolors_submit.bundle.archive import open_bundle
 from kolors_submit.bundle.check import CheckError, check
@@ -18,12 +16,15 @@ from kolors_submit.bundle.opened import Opened, open_values
 from kolors_submit.device import find_device
 from kolors_submit.errors import InputError
 from kolors_submit.files import atomic_path, file_digest, write_json
+from kolors_submit.hub.source import parse, refuse_overlap
 from kolors_submit.report import Reporter
 from kolors_submit.reproduce import outcome
+from kolors_submit.reproduce.bases import FindBase, base_of, finder
 from kolors_submit.reproduce.choice import Choice, check_wish, choose
 from kolors_submit.reproduce.panels import compare_panels, write_sheet
+from kolors_submit.reproduce.request import Request
 from kolors_submit.reproduce.retrain import retrain
-from kolors_submit.reproduce.source import obtain, parse, slug
+from kolors_submit.reproduce.source import obtain, slug
 from kolors_submit.run import Job, Run
 from kolors_submit.story import Story
 from kolors_submit.weights.download import Ask
@@ -34,47 +35,22 @@ UNSAFE = ("paths", "sizes", "archive")
 CONTEST_WORK = 8 * 50 * 1024 * 1024
 """Pixels times steps of the contest's eight panels."""
 
-FindBase = Callable[[str], weights.Base]
-"""The base that a name means."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """What to reproduce and how: `out` None is `reproductions/NAME`.
-
-    Every panel is rendered, or `sample` of them drawn by lot, or those whose numbers are in `panels`. `retrain` also
-    trains the LoRA again, on the pictures in `data` where the entry's own source is private. `max_work` is how many
-    times the work of a contest entry the panels may ask for.
-    """
-
-    source: str
-    base: str = "auto"
-    device: str = "auto"
-    sample: int | None = None
-    panels: Sequence[int] = ()
-    retrain: bool = False
-    data: Path | None = None
-    out: Path | None = None
-    yes: bool = False
-    max_work: float | None = None
-
 
 def reproduce(request: Request, report: Reporter, ask: Ask | None = None) -> dict[str, Any]:
     """Reproduce an entry; returns reproduction.json's value, which lies in the output folder beside the pictures.
 
     Raises RuleError (after writing everything) where the entry is not reproduced or not what it says, CheckError where
-    it is not safe to open, InputError where the base is missing or another, OutsideError where a hub fails.
+    it is not safe to open, WrongBase where the base is another, OutsideError where a hub fails, or Kolors is not here
+    and may not be fetched.
     """
     check_wish(request.sample, request.panels)
     source = parse(request.source)
     out = request.out or Path("reproductions") / slug(source)
-    if isinstance(source, Path) and source.resolve().is_relative_to(out.resolve()):
-        raise InputError(f"--out {out} is where the entry lies; choose another folder")
+    refuse_overlap(source, out)
     run = Run(out)
     with run.hold("reproduce"):
         path = obtain(source, out / "bundle", report)
-        find_base: FindBase = lambda name: weights.find_base(name, report, request.device, ask, request.yes)  # noqa: E731
-        value = examine(path, request, run, report, find_base)
+        value = examine(path, request, run, report, finder(request, report, ask))
     outcome.say(value, out, report)
     outcome.refuse_failures(value)
     return value
@@ -87,7 +63,7 @@ def examine(path: Path, request: Request, run: Run, report: Reporter, find_base:
         opened, _ = open_values(folder, manifest.files_below(folder))
         story, lora = _needed(opened, findings)
         _say_claims(opened, story, findings, report)
-        base = _base(opened, request.base, find_base)
+        base = base_of(opened, request.base, find_base)
         chosen = _choose(opened, story, request, run, report)
         numbers = chosen.numbers
         _refuse_endless(story, len(numbers), request.max_work)
@@ -133,25 +109,6 @@ def _say_claims(opened: Opened, story: Story, findings: Sequence[Finding], repor
     report.stage("claims", f"made on {str(opened.base)[:80]}; mean score {scores.get('mean')} by {name}")
     for problem in _failed(findings):
         report.note(problem)
-
-
-def _base(opened: Opened, name: str, find_base: FindBase) -> weights.Base:
-    """The base that the entry was made on; raises InputError where it is not here or is another.
-
-    An imported entry says only the base's name, for nobody knows which files it was made with.
-    """
-    claimed = (opened.train or {}).get("base") or {}
-    if name == "auto":
-        name = str(opened.base)
-        if name not in ("kolors", "picturebook"):
-            raise InputError(f"the entry was made on a base of its own, {name[:80]!r}; name its folder with --base")
-    base = find_base(name)
-    if claimed.get("digest") not in (None, base.digest):
-        raise InputError(
-            f"the entry was made on {str(opened.base)[:80]} ({str(claimed.get('digest'))[:12]}), {base.folder} is "
-            f"another base ({base.digest[:12]}); name the same one with --base"
-        )
-    return base
 
 
 def _choose(opened: Opened, story: Story, request: Request, run: Run, report: Reporter) -> Choice:

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from kolors_submit import environment
 from kolors_submit.bundle import layout
-from kolors_submit.bundle.opened import Opened
+from kolors_submit.bundle.opened import Opened, at
+from kolors_submit.engine.memory import Compute
 from kolors_submit.errors import RuleError
 from kolors_submit.files import file_digest, read_json
 from kolors_submit.report import Reporter
 from kolors_submit.reproduce.claims import CLAIM, Claims, false_claims
-from kolors_submit.reproduce.verdict import Panel, limits_for, worst
+from kolors_submit.reproduce.verdict import ComparedPanel, limits_for, worst
 from kolors_submit.run import Job
+from kolors_submit.text import tame
 
 FORMAT = 1
 REPRODUCTION, SIDE_BY_SIDE = "reproduction.json", "side-by-side.jpg"
+MAX_WORD = 100
+"""Characters, or digits, of one value that an entry says of its arithmetic."""
 
 _environment = functools.cache(environment.describe)
 """It does not change while the program runs, and asking takes longer than a small entry."""
@@ -29,7 +33,7 @@ _environment = functools.cache(environment.describe)
 class Setting:
     """How the entry says it was rendered, how it was rendered here, and what may differ for that."""
 
-    claimed: Any
+    claimed: dict[str, Any] | None
     here: dict[str, Any]
     same_environment: bool
     limits: dict[str, float]
@@ -41,17 +45,25 @@ def bundle_digest(opened: Opened) -> str | None:
 
 
 def claimed_compute(opened: Opened) -> dict[str, Any] | None:
-    """The arithmetic that the entry says its panels were rendered with (a stranger's words)."""
-    render = (opened.environment or {}).get("render")
-    compute = render.get("compute") if isinstance(render, dict) else None
-    return compute if isinstance(compute, dict) else None
+    """The arithmetic that the entry says its panels were rendered with, as far as it says what we know of, in brief."""
+    said = at(opened.environment, "render", "compute")
+    if not isinstance(said, dict):
+        return None
+    known = {one.name: said[one.name] for one in fields(Compute) if one.name in said}
+    return {key: tame(value) if isinstance(value, str) else value for key, value in known.items() if _is_brief(value)}
+
+
+def _is_brief(value: Any) -> bool:
+    """Whether a value of a stranger's is one of a record's kinds, and short."""
+    return value is None or (isinstance(value, str | int) and len(str(value)) <= MAX_WORD)
 
 
 def setting_of(opened: Opened, job: Job) -> Setting:
     """The setting of an entry whose panels the job has rendered."""
     here, theirs = _environment(job.device), opened.environment or {}
     compute, claimed = read_json(job.run.render / "render.json")["compute"], claimed_compute(opened)
-    same = claimed == compute and all(theirs.get(key) == here[key] for key in ("processor", "gpus", "packages"))
+    same = at(theirs, "render", "compute") == compute  # whole: what we do not know of may be another arithmetic
+    same = same and all(theirs.get(key) == here[key] for key in ("processor", "gpus", "packages"))
     return Setting(claimed, compute, same, limits_for(claimed, compute, same))
 
 
@@ -60,7 +72,7 @@ def summary(
     opened: Opened,
     job: Job,
     setting: Setting,
-    panels: Sequence[Panel],
+    panels: Sequence[ComparedPanel],
     claims: Claims,
     broken_rules: Sequence[str],
 ) -> dict[str, Any]:
@@ -69,7 +81,7 @@ def summary(
     problems = [*broken_rules, *false_claims(claims, opened)]
     return {
         "format": FORMAT,
-        "source": source,
+        "source": tame(source),
         "bundle": bundle_digest(opened),
         "title": job.story.title,
         "team": job.story.team,
@@ -110,8 +122,7 @@ def say(value: Mapping[str, Any], out: Path, report: Reporter) -> None:
         score = "-" if difference is None else f"{difference:+.3f}"
         rows.append((panel["number"], panel["verdict"], *shown, score))
     columns = ("panel", "verdict", "mean", "max", "SSIM", "hash bits", "score")
-    stated = "mean <= {mean:g}, max <= {maximum:g}, SSIM >= {ssim:g}, hash bits <= {hash_bits:g}, score <= {score:g}"
-    report.table(f"differences; equivalent is {stated.format(**value['limits'])}", columns, rows)
+    report.table(f"differences; equivalent is {stated(value['limits'])}", columns, rows)
     if value["compute"]["same_environment"] and value["pictures"] == "equivalent":
         report.note("packages, processor and arithmetic here are the entry's: equal bytes were to be expected")
     if "retrained" in value:
@@ -119,6 +130,18 @@ def say(value: Mapping[str, Any], out: Path, report: Reporter) -> None:
     said = f"{value['verdict']} ({len(rows)} of {value['chosen']['of']} panels)"
     said += f"; see {out / REPRODUCTION} and {out / SIDE_BY_SIDE}"
     report.stage("verdict", said, done=value["verdict"] in ("identical", "equivalent"))
+
+
+def stated(limits: Mapping[str, float]) -> str:
+    """The limits of an equivalent panel, in words."""
+    words = {
+        "mean": "mean <=",
+        "maximum": "max <=",
+        "ssim": "SSIM >=",
+        "hash_bits": "hash bits <=",
+        "score": "score <=",
+    }
+    return ", ".join(f"{word} {limits[name]:g}" for name, word in words.items() if name in limits)
 
 
 def failures(value: Mapping[str, Any]) -> list[str]:

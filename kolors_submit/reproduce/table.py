@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from kolors_submit.files import write_bytes, write_text
+from kolors_submit.files import write_bytes, write_error, write_text
+from kolors_submit.report import Reporter
 from kolors_submit.reproduce.page import page_text
 from kolors_submit.text import tame
 
@@ -21,7 +23,10 @@ STATUSES = (*REPRODUCED, "not reproduced", "invalid", *AGAIN)
 MARKS = {"technique": 40, "coherence": 30, "effect": 30}
 """The jury's marks and the most points of each."""
 
-HTML, CSV, OLD_CSV = "table.html", "table.csv", "table.old.csv"
+HTML, CSV, OLD_CSV = "table.html", "table.csv", "table.old{}.csv"
+_ENCODINGS, _DELIMITERS = ("utf-8-sig", "gb18030", "utf-16"), ",;\t"
+"""In which spreadsheets save it again, by their language and their country."""
+
 COLUMNS = ("rank", "status", "entry", "title", "team", "score", "score by", "base", "panels", "problems", *MARKS)
 MAX_CELL = 1000
 _FORMULA = "=+-@＝＋－＠"
@@ -44,14 +49,17 @@ def described(status: str, problems: Sequence[str], value: dict[str, Any] | None
         "panels": dict(Counter(panel["verdict"] for panel in value.get("panels", []))),
         "rendered": [panel["number"] for panel in value.get("panels", [])],
         "of": value.get("chosen", {}).get("of"),
-        "problems": [line.strip()[:500] for line in problems[:20]],
+        "problems": [tame(line.strip()[:500]) for line in problems[:20]],
     }
 
 
-def write_tables(folder: Path, results: Sequence[dict[str, Any]]) -> Path:
-    """Write both tables of the batch's results and return the page; marks that the jury put into the CSV stay."""
-    marks = _read_marks(folder)
-    rows = [_row(rank, result, marks.get(_word(result["source"]), {})) for rank, result in _ranked(results)]
+def write_tables(folder: Path, results: Sequence[dict[str, Any]], report: Reporter) -> Path:
+    """Write both tables of the batch's results and return the page; marks that the jury put into the CSV stay.
+
+    A table whose marks find no place in the new one is kept under another name, which is said.
+    """
+    marks = _read_marks(folder, {_cell(result["source"]) for result in results}, report)
+    rows = [_row(rank, result, marks.get(_cell(result["source"]), {})) for rank, result in _ranked(results)]
     write_bytes(folder / CSV, _csv(rows).encode("utf-8-sig"))  # a spreadsheet takes UTF-8 without the mark for GBK
     groups = [("reproduced", [row for row in rows if row["status"] in REPRODUCED])]
     groups += [(name, [row for row in rows if row["status"] == name]) for name in STATUSES[len(REPRODUCED) :]]
@@ -118,23 +126,52 @@ def _csv(rows: Sequence[dict[str, Any]]) -> str:
     return file.getvalue()
 
 
+def _cell(source: str) -> str:
+    """The cell that names an entry."""
+    return str(_inert(_word(source)))
+
+
 def _inert(value: Any) -> Any:
     return f"'{value}" if isinstance(value, str) and value.lstrip()[:1] in tuple(_FORMULA) else value
 
 
-def _read_marks(folder: Path) -> dict[str, dict[str, str]]:
-    """The marks by entry in the CSV that is there; one that cannot be read is put aside."""
+def _read_marks(folder: Path, entries: Collection[str], report: Reporter) -> dict[str, dict[str, str]]:
+    """The marks in the CSV that is there; one with marks that have no place in the new one is kept aside."""
     path = folder / CSV
     if not path.is_file():
         return {}
+    marks = _marks_in(path.read_bytes())
+    homeless = [entry for entry, own in (marks or {}).items() if any(own.values()) and entry not in entries]
+    if marks is None:
+        _put_aside(path, "it cannot be read as this table, so none of its marks are in the new one", report)
+    elif homeless:
+        _put_aside(path, f"it has marks for {', '.join(homeless[:5])}, which the new table does not list", report)
+    return marks or {}
+
+
+def _marks_in(data: bytes) -> dict[str, dict[str, str]] | None:
+    """The marks by the cell that names their entry, in a table as a spreadsheet may have saved it, or None."""
+    for encoding, delimiter in itertools.product(_ENCODINGS, _DELIMITERS):
+        try:
+            text = io.StringIO(data.decode(encoding), newline="")
+            lines = [line for line in csv.reader(text, delimiter=delimiter, strict=True) if line]
+            places = {name: lines[0].index(f"{name} (of {points})") for name, points in MARKS.items()}
+            entry, blanks = lines[0].index("entry"), [""] * len(lines[0])  # some leave out blanks at a line's end
+            return {
+                line[entry]: {name: _word([*line, *blanks][place]) for name, place in places.items()}
+                for line in lines[1:]
+            }
+        except (ValueError, IndexError, csv.Error):
+            continue
+    return None
+
+
+def _put_aside(path: Path, why: str, report: Reporter) -> None:
+    """Give the table a name that no other file has, and say so."""
+    names = (OLD_CSV.format(f"-{number}" if number > 1 else "") for number in itertools.count(1))
+    aside = next(path.with_name(name) for name in names if not path.with_name(name).exists())
     try:
-        lines = list(csv.reader(io.StringIO(path.read_text("utf-8-sig"), newline=""), strict=True))
-        places = [lines[0].index(f"{name} (of {points})") for name, points in MARKS.items()]
-        entry = lines[0].index("entry")
-        return {
-            line[entry].removeprefix("'"): {name: _word(line[place]) for name, place in zip(MARKS, places, strict=True)}
-            for line in lines[1:]
-        }
-    except (ValueError, IndexError, csv.Error):
-        path.replace(folder / OLD_CSV)
-        return {}
+        path.replace(aside)
+    except OSError as error:
+        raise write_error(aside, error) from error
+    report.note(f"{path} is kept as {aside.name}: {why}")

@@ -6,15 +6,18 @@ weights (revision and each file's SHA-256), and a later fetch that finds another
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import itertools
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from kolors_submit.errors import OutsideError
 from kolors_submit.files import file_digest, free_bytes, write_error, write_json
+from kolors_submit.hold import InUse, hold, holder
 from kolors_submit.report import Reporter
 from kolors_submit.weights.digests import entry_of, is_unchanged, read_record, record_path
 from kolors_submit.weights.hubs import HUBS, Hub, Remote
@@ -22,6 +25,9 @@ from kolors_submit.weights.known import Weights
 
 SPARE = 2**30
 """Disk space in bytes that a download leaves free."""
+
+PAUSE = 1.0
+"""Seconds between two looks whether another process is done."""
 
 Ask = Callable[[str], bool]
 
@@ -35,12 +41,17 @@ def fetch(weights: Weights, report: Reporter, hub: str = "auto", ask: Ask | None
     if weights.is_here():
         return weights.folder
     source, listing = _listing(weights, report, hub)
-    record = read_record(weights.folder)
-    record = _start(record, weights, source, listing)
-    missing = [
-        remote for remote in listing if not is_unchanged(weights.folder / remote.path, record["files"].get(remote.path))
-    ]
-    _agree(weights, missing, source, report, ask)
+    _agree(weights, _missing(weights, _start(weights, source, listing), listing), source, report, ask)
+    with _alone(weights, report):
+        return _fetch(weights, source, listing, report)
+
+
+def _fetch(weights: Weights, source: Hub, listing: Sequence[Remote], report: Reporter) -> Path:
+    """Download what is missing, while no other process does; nothing where one has meanwhile."""
+    if weights.is_here():
+        return weights.folder
+    record = _start(weights, source, listing)
+    missing = _missing(weights, record, listing)
     start = time.monotonic()
     for number, remote in enumerate(missing, start=1):
         report.say(f"{weights.name}: {remote.path} ({number} of {len(missing)}, {gigabytes(remote.size)})")
@@ -85,8 +96,31 @@ def _pinned(remote: Remote, weights: Weights) -> Remote:
     return dataclasses.replace(remote, sha256=weights.sha256.get(remote.path, remote.sha256))
 
 
-def _start(record: dict[str, Any], weights: Weights, hub: Hub, listing: Sequence[Remote]) -> dict[str, Any]:
+@contextlib.contextmanager
+def _alone(weights: Weights, report: Reporter) -> Iterator[None]:
+    """Hold the download of these weights for one process; a second one waits for it, and says for whom."""
+    folder = weights.folder.with_name(f".{weights.name}.fetch")
+    with contextlib.ExitStack() as held:
+        for tries in itertools.count():
+            try:
+                held.enter_context(hold(folder, "fetch"))
+                break
+            except InUse:
+                if tries == 0:
+                    report.note(f"{weights.name} is being fetched by {holder(folder)}; waiting for it")
+                time.sleep(PAUSE)
+        yield
+
+
+def _missing(weights: Weights, record: dict[str, Any], listing: Sequence[Remote]) -> list[Remote]:
+    """The files that are not here as they were recorded."""
+    files = record["files"]
+    return [remote for remote in listing if not is_unchanged(weights.folder / remote.path, files.get(remote.path))]
+
+
+def _start(weights: Weights, hub: Hub, listing: Sequence[Remote]) -> dict[str, Any]:
     """The record to go on with; raises OutsideError where the repository is no longer what was begun with."""
+    record = read_record(weights.folder)
     source = f"{hub.name}:{getattr(weights, hub.name)}"
     if record["files"] and record.get("source") == source:
         for remote in listing:

@@ -123,6 +123,17 @@ def test_a_strangers_words_stay_words(tmp_path: Path, language: str) -> None:
     assert not [one for one in check(job.run.bundle) if one.level == "fail"]
 
 
+@pytest.mark.parametrize("language", ["zh", "en"])
+@pytest.mark.parametrize("repository", [None, "team/Rainy-Cat"])
+def test_card_and_page_print_one_command(tmp_path: Path, language: str, repository: str | None) -> None:
+    """tests/reproduce/test_command.py runs it."""
+    job = make_run(tmp_path, chosen=story(language=language, submission={"repository": repository}))
+    pack(job)
+    command = f"modelscope:{repository}" if repository else ". --out ../reproduction"
+    assert f"```\nkolors-submit reproduce {command}\n```" in (job.run.bundle / "README.md").read_text()
+    assert f">kolors-submit reproduce {command}</pre>" in (job.run.bundle / "index.html").read_text()
+
+
 def test_a_demonstration_says_so(tmp_path: Path) -> None:
     job = make_run(tmp_path, base="picturebook")
     pack(job)

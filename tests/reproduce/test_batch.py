@@ -11,19 +11,22 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace as replace_fields
 from pathlib import Path
 
 import pytest
 
 from kolors_submit import cli
 from kolors_submit.bundle import archive
-from kolors_submit.errors import InputError, OutsideError
+from kolors_submit.errors import InputError, Interrupted, OutsideError
 from kolors_submit.files import read_json
 from kolors_submit.publish import Target, publish
 from kolors_submit.report import quiet
-from kolors_submit.reproduce import Request, reproduce_list
-from kolors_submit.reproduce.batch import MAX_DEATHS, share
-from tests.bundle.spoil import rebuild, replace
+from kolors_submit.reproduce import Request, batch, reproduce_list
+from kolors_submit.reproduce.batch import share, work
+from kolors_submit.reproduce.judging import MAX_DEATHS, Call, call_for
+from kolors_submit.weights import open_base
+from tests.bundle.spoil import edit_json, rebuild, replace
 from tests.reproduce.test_reproduce import change_the_lora, edit_the_scores, flip_a_pixel
 from tests.reproduce.test_table import table
 
@@ -31,7 +34,8 @@ from tests.reproduce.test_table import table
 def judge(made, sources, **options) -> dict:
     path = made.out.parent / "entries.txt"
     path.write_text("# the entries\n\n" + "\n".join(map(str, sources)) + "\n", "utf-8")
-    return reproduce_list(path, Request("", str(made.base), "cpu", out=made.out, sample=1, **options), quiet())
+    chosen = {"base": str(made.base), "device": "cpu", "out": made.out, "sample": 1, **options}
+    return reproduce_list(path, Request("", **chosen), quiet())
 
 
 def tampered(made, name: str, change, rebuilt: bool = True) -> Path:
@@ -99,17 +103,73 @@ def test_an_entry_that_ends_the_program_is_left_out(made):
     assert judge(made, [made.bundle])["statuses"] == {"identical": 1}
 
 
-def test_an_error_that_nobody_thought_of_is_kept_for_one_entry(made, monkeypatch):
-    from kolors_submit.reproduce import batch
+def times(folder: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in folder.glob("entries/*/result.json")}
 
-    real = batch.examine
+
+def test_another_option_is_another_question(made):
+    """A verdict holds for a call with the same options; another call's is not taken for done."""
+    judge(made, [made.bundle])
+    (first,) = times(made.out).items()
+    judge(made, [made.bundle], yes=True)
+    assert dict([first]) == times(made.out), "whether a download is agreed to is no question"
+    judge(made, [made.bundle], sample=2)
+    assert dict([first]) != times(made.out)
+    (row,) = table(made.out)
+    assert row["panels"].startswith("2 identical (panels")
+    assert read_json(next(made.out.glob("entries/*/result.json")))["options"]["sample"] == 2
+
+
+@pytest.mark.parametrize("stop", [Interrupted, KeyboardInterrupt])
+def test_whoever_is_stopped_at_an_entry_has_not_died_of_it(made, monkeypatch, stop):
+    from kolors_submit.reproduce import judging
+
+    def stopped(*rest):
+        raise stop("by a person")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(judging, "examine", stopped)
+        for _ in range(MAX_DEATHS + 1):
+            with pytest.raises(stop):
+                judge(made, [made.bundle])
+    begun = next(made.out.glob("entries/*/begun.json"))
+    assert read_json(begun) == {"times": 0}
+    assert judge(made, [made.bundle])["statuses"] == {"identical": 1}
+
+
+def test_an_entry_without_a_verdict_is_tried_once_a_call(made, monkeypatch):
+    from kolors_submit.reproduce import judging
+
+    tried = []
+    monkeypatch.setattr(judging, "obtain", lambda *rest: tried.append(rest) or 1 / 0)
+    entry = Request(str(made.bundle), out=made.out / "entries/one")
+    one, other = call_for(entry), call_for(entry)
+    told = []
+    for call in (one, one, other):
+        work([entry], call, lambda name: None, told.append)
+    assert len(tried) == len(told) == 2 and {result["status"] for result in told} == {"failed here"}
+    assert one.id != other.id and not one.has_tried(entry) and other.has_tried(entry)
+
+
+def test_a_newer_format_is_for_a_newer_program_to_judge(made):
+    newer = tampered(made, "newer", lambda folder: edit_json(folder, "data.json", lambda value: value.update(format=9)))
+    with pytest.raises(OutsideError):
+        judge(made, [newer])
+    (row,) = table(made.out)
+    assert row["status"] == "failed here" and "update kolors-submit" in row["problems"]
+
+
+def test_an_error_that_nobody_thought_of_is_kept_for_one_entry(made, monkeypatch):
+    from kolors_submit.reproduce import judging
+
+    real = judging.examine
 
     def examine(path, *rest):
         if path.name == "odd":
             raise ZeroDivisionError("nobody thought of this")
         return real(path, *rest)
 
-    monkeypatch.setattr(batch, "examine", examine)
+    monkeypatch.setattr(judging, "examine", examine)
     odd = tampered(made, "odd", lambda folder: None)
     with pytest.raises(OutsideError):
         judge(made, [odd, made.bundle])
@@ -147,21 +207,48 @@ def kill_who_is_at_an_entry(out: Path) -> None:
     os.kill(json.loads((begun[0].parent / ".lock").read_text())["pid"], signal.SIGKILL)
 
 
+def shared(made, sources, out: Path) -> tuple[list[Request], Call]:
+    """Entries to be judged by several processes, and the call that does it."""
+    request = Request("", str(made.base), "cpu", sample=1)
+    entries = [replace_fields(request, source=str(one), out=out / "entries" / Path(one).name) for one in sources]
+    return entries, call_for(request)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kill", [False, True])
-def test_processes_share_a_list(made, tmp_path, kill):
-    """On a GPU machine each process sees a card of its own; here none of them sees one. One may die."""
+def test_processes_share_a_list(hub, made, tmp_path, kill):
+    """On a GPU machine each process sees a card of its own; here none of them sees one. One may die.
+
+    What cannot be fetched is tried once and told once, not once by every process.
+    """
     folders = [tampered(made, f"copy{n}", lambda folder: None) for n in range(4)]
-    entries = [
-        Request(str(folder), str(made.base), "cpu", sample=1, out=tmp_path / "results/entries" / folder.name)
-        for folder in folders
-    ]
+    out = tmp_path / "results"
+    entries, call = shared(made, [*folders[:2], "modelscope:alice/Nobody", *folders[2:], tmp_path / "nothing"], out)
     told = []
     if kill:
-        threading.Thread(target=kill_who_is_at_an_entry, args=(tmp_path / "results",), daemon=True).start()
-    share(entries, ["-1", "-1"], lambda result: told.append((result["source"], result["status"])))
-    assert sorted(told) == [(str(folder), "identical") for folder in folders]
+        threading.Thread(target=kill_who_is_at_an_entry, args=(out,), daemon=True).start()
+    bases = {str(made.base): open_base(made.base)}
+    share(entries, ["-1", "-1"], call, bases, lambda result: told.append((result["source"], result["status"])))
+    expected = [(str(folder), "identical") for folder in folders]
+    expected += [("modelscope:alice/Nobody", "fetch failed"), (str(tmp_path / "nothing"), "fetch failed")]
+    assert sorted(told) == sorted(expected)
+    assert sum("alice/Nobody" in path for _, path in hub.asked) == 1
     assert multiprocessing.active_children() == []
+
+
+@pytest.mark.slow
+def test_a_process_that_is_asked_to_stop_leaves_no_trace_of_it(made, tmp_path):
+    entries, call = shared(made, [made.bundle], tmp_path / "results")
+    bases = {str(made.base): open_base(made.base)}
+    context = multiprocessing.get_context("spawn")
+    process = context.Process(target=batch._work_on, args=("-1", entries, call, bases), daemon=True)
+    process.start()
+    begun = entries[0].out / "begun.json"
+    while not begun.is_file() and process.is_alive():
+        time.sleep(0.005)
+    process.terminate()
+    process.join(60)
+    assert process.exitcode == 0 and read_json(begun) == {"times": 0}
 
 
 def test_the_command_line(made, tmp_path, capsys):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,6 +24,7 @@ from kolors_submit.errors import InputError, OutsideError, RuleError
 from kolors_submit.files import file_digest, read_json
 from kolors_submit.publish import Target, publish
 from kolors_submit.report import quiet
+from kolors_submit.reproduce.outcome import claimed_compute
 from tests.bundle.spoil import edit_json, rebuild, replace
 
 HUBS = ("modelscope", "huggingface")
@@ -192,6 +195,55 @@ def test_tampering_is_found_and_named(made, tampering, rebuilt):
     value = read_json(made.out / "reproduction.json")
     assert value["verdict"] == "different"
     assert rebuilt or any(problem.startswith("manifest:") for problem in value["problems"])
+
+
+NEST = '{"device_kind": ' * 5000 + "1" + "}" * 5000
+HOSTILE = {
+    "an infinity": '{"x": 1e999}',
+    "half a character": r'{"x": "\ud800"}',
+    "a nest": NEST,
+    "values of other kinds": '{"device_kind": ["cpu"], "dtype": {"a": 1}, "threads": 1.5, "batch": true}',
+    "a megabyte": f'{{"dtype": "{"x" * 10**6}", "more": "{"y" * 10**6}"}}',
+    "what a terminal would obey": r'{"dtype": "\u001b[2J\u202e", "device_kind": "cpu"}',
+}
+
+
+def test_hostile_words_about_the_arithmetic_are_judged(made):
+    """Of environment.json only a few short values go into the report, which every reader of JSON can read."""
+    text = (made.bundle / "environment.json").read_text("utf-8")
+    start = text.index('"compute": ') + len('"compute": ')
+    end = text.index("}", start) + 1
+    for name, compute in HOSTILE.items():
+        (made.bundle / "environment.json").write_text(text[:start] + compute + text[end:], "utf-8")
+        rebuild(made.bundle)
+        (made.out / "reproduction.json").unlink(missing_ok=True)
+        with contextlib.suppress(RuleError):
+            made.reproduce(sample=1)
+        value = manifest.read_json_strictly(made.out / "reproduction.json")
+        assert (made.out / "reproduction.json").stat().st_size < 20_000, name
+        assert verdicts(value) == ["identical"], "its picture is what it is"
+        claimed = value["compute"]["claimed"]
+        assert claimed is None or all(len(str(one)) <= 100 and str(one).isprintable() for one in claimed.values()), name
+        assert not value["compute"]["same_environment"]
+
+
+@pytest.mark.parametrize(
+    ("said", "known"),
+    [([1, 2], None), ("cpu", None), (5, None), ({}, {}), ({"batch": 10**4000, "threads": None}, {"threads": None}),
+     ({"dtype": "x" * 101, "batch": 1.5, "compile": True}, {"compile": True})],
+)  # fmt: skip
+def test_of_the_arithmetic_short_values_are_kept(said, known):
+    assert claimed_compute(SimpleNamespace(environment={"render": {"compute": said}})) == known
+
+
+def test_a_known_arithmetic_is_told_as_it_is(made):
+    value = made.reproduce(sample=1)
+    assert value["compute"]["claimed"] == value["compute"]["here"] and value["compute"]["same_environment"]
+    edit_json(made.bundle, "environment.json", lambda value: value["render"]["compute"].update(faster="always"))
+    rebuild(made.bundle)
+    value = made.reproduce(sample=1)
+    assert value["compute"]["claimed"] == value["compute"]["here"], "what a newer program says is left out"
+    assert not value["compute"]["same_environment"], "and may be another arithmetic"
 
 
 def test_one_tensor_that_is_forged_everywhere_is_told_by_the_pictures(made):

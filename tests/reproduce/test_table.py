@@ -9,8 +9,11 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
-from kolors_submit.reproduce.table import MARKS, write_tables
+from kolors_submit.report import Reporter
+from kolors_submit.reproduce import table as tables
+from kolors_submit.reproduce.table import MARKS
 from tests.browser import CHROMIUM, browser
 
 FORMULAS = ("=HYPERLINK(0)", "+1", "-1", "@SUM(1)", "\t=1", "＝1", " =1", "\r\n=1")
@@ -18,6 +21,13 @@ FORMULAS = ("=HYPERLINK(0)", "+1", "-1", "@SUM(1)", "\t=1", "＝1", " =1", "\r\n
 
 def table(out: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO((out / "table.csv").read_text("utf-8-sig"), newline="")))
+
+
+def write_tables(folder: Path, results: list[dict]) -> str:
+    """Write both tables; what is said meanwhile."""
+    heard = Console(record=True, width=1000, file=io.StringIO())
+    tables.write_tables(folder, results, Reporter(heard))
+    return heard.export_text()
 
 
 def result(source: str, /, **values) -> dict:
@@ -58,9 +68,52 @@ def test_marks_that_the_jury_wrote_stay(tmp_path):
     row = next(row for row in table(tmp_path) if row["entry"] == "a")
     assert [row[name] for name in names] == ["31", "22", "'=cmd()"]
     assert 'data-value="31">31</td>' in (tmp_path / "table.html").read_text("utf-8")
-    (tmp_path / "table.csv").write_bytes("rank;entry\r\n1;é".encode("latin-1"))
-    write_tables(tmp_path, [result("a")])
-    assert (tmp_path / "table.old.csv").read_bytes().startswith(b"rank;entry")
+
+
+def marked(folder: Path) -> list[list[str]]:
+    """The table with a mark for each entry, as a judge fills it in."""
+    rows = list(csv.reader(io.StringIO((folder / "table.csv").read_text("utf-8-sig"), newline="")))
+    return [rows[0], *([*row[:-3], str(number), "", ""] for number, row in enumerate(rows[1:], 31))]
+
+
+def saved(rows: list[list[str]], encoding: str, delimiter: str, cut: bool = False) -> bytes:
+    """As a spreadsheet saves it: only cells that need quotes have them, and some leave out blanks at a line's end."""
+    text = io.StringIO(newline="")
+    csv.writer(text, delimiter=delimiter).writerows([row[:-2] if cut and row[-1] == "" else row for row in rows])
+    return text.getvalue().encode(encoding)
+
+
+@pytest.mark.parametrize("cut", [False, True])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gbk", "utf-16"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_marks_stay_however_a_spreadsheet_saves_them(tmp_path, encoding, delimiter, cut):
+    results = [result("modelscope:a/一", title="雨, 天"), result("=b", title='"猫"; 狗'), result("'quoted")]
+    write_tables(tmp_path, results)
+    (tmp_path / "table.csv").write_bytes(saved(marked(tmp_path), encoding, delimiter, cut))
+    assert write_tables(tmp_path, results) == ""
+    assert [row["technique (of 40)"] for row in table(tmp_path)] == ["31", "32", "33"]
+    assert {path.name for path in tmp_path.glob("table*")} == {"table.csv", "table.html"}
+
+
+def test_a_table_that_cannot_be_read_is_kept_and_said_and_never_overwritten(tmp_path):
+    kept = ["rank;entry\r\n1;é".encode("latin-1"), b"", b"\xff\xfe\x00", b'"rank","entry"\r\n']
+    names = ["table.old.csv", "table.old-2.csv", "table.old-3.csv", "table.old-4.csv"]
+    for data, name in zip(kept, names, strict=True):
+        (tmp_path / "table.csv").write_bytes(data)
+        said = write_tables(tmp_path, [result("a")])
+        assert f"is kept as {name}: it cannot be read" in said and str(tmp_path / "table.csv") in said
+    assert [(tmp_path / name).read_bytes() for name in names] == kept
+
+
+def test_marks_of_entries_that_are_no_longer_listed_are_kept(tmp_path):
+    write_tables(tmp_path, [result("a"), result("b")])
+    rows = marked(tmp_path)
+    (tmp_path / "table.csv").write_bytes(saved(rows, "utf-8-sig", ","))
+    said = write_tables(tmp_path, [result("b")])
+    assert "is kept as table.old.csv: it has marks for a, which" in said
+    assert (tmp_path / "table.old.csv").read_bytes() == saved(rows, "utf-8-sig", ",")
+    assert [row["technique (of 40)"] for row in table(tmp_path)] == ["32"]
+    assert write_tables(tmp_path, [result("b")]) == "", "said once"
 
 
 def hostile(words):
