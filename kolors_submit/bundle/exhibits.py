@@ -31,7 +31,7 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Panel:
+class ShownPanel:
     """A panel with its words and score, where there is one; `low` is below the threshold.
 
     `before` is the same seed without the LoRA.
@@ -65,12 +65,12 @@ class Coherence:
     matrices: Sequence[Matrix]
 
 
-def panels(entry: Entry, pictures: Sequence[Path], before: Mapping[int, Path]) -> list[Panel]:
+def panels(entry: Entry, pictures: Sequence[Path], before: Mapping[int, Path]) -> list[ShownPanel]:
     """Every panel; `pictures` in order, `before` by the panel's number."""
     none: list[float | None] = [None] * len(pictures)
     scores = entry.panel_scores if entry.scores else none
     return [
-        Panel(
+        ShownPanel(
             row,
             score,
             score is not None and score < entry.scores["threshold"],

@@ -10,6 +10,7 @@ from typing import Any
 from kolors_submit.bundle import layout
 from kolors_submit.bundle.contents import CONFIGURATION, prompt_rows
 from kolors_submit.bundle.finding import Finding, fail, warn
+from kolors_submit.bundle.manifest import is_sha256
 from kolors_submit.bundle.opened import Opened, at, figure
 from kolors_submit.hub import name_problems
 from kolors_submit.weights import OFFICIAL_PREDICTOR
@@ -17,7 +18,6 @@ from kolors_submit.weights.known import KOLORS
 
 CONTEST_THRESHOLD = 6.0
 TOLERANCE = 1e-5
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 CONTEST_NAME = "队伍名称-可图Kolors训练-作品名称"
 _CONTEST_NAME = re.compile(r".+[-－—].*可图.*Kolors.*训练.*[-－—].+")
 
@@ -71,7 +71,7 @@ def _gate(bundle: Opened, mean: float, threshold: float) -> Iterator[Finding]:
     """On Kolors the contest's predictor and threshold count; a demonstration is held to its own."""
     assert bundle.scores is not None
     name, digest = (at(bundle.scores, "predictor", key) for key in ("name", "digest"))
-    if not isinstance(name, str) or not _SHA256.fullmatch(str(digest)):
+    if not isinstance(name, str) or not is_sha256(digest):
         yield fail("score", "scores.json does not say which predictor scored, by name and digest")
     elif name != OFFICIAL_PREDICTOR:
         level = warn if bundle.is_demonstration else fail
@@ -100,7 +100,7 @@ def base(bundle: Opened) -> Iterator[Finding]:
     if bundle.train is None:
         return
     trained, digest = bundle.train.get("base"), at(bundle.train, "base", "digest")
-    known = _SHA256.fullmatch(str(digest)) or (bundle.is_imported and digest is None)
+    known = is_sha256(digest) or (bundle.is_imported and digest is None)
     if not known or not bundle.base:
         yield fail("base", "train.json does not say on which base it trained, by name and digest")
     elif bundle.environment is not None and trained != at(bundle.environment, "render", "base"):
@@ -133,11 +133,11 @@ def data(bundle: Opened) -> Iterator[Finding]:
         yield fail("data", "data.json lists no training picture")
         return
     for number, picture in enumerate(pictures, start=1):
-        if not isinstance(picture, dict) or not _SHA256.fullmatch(str(picture.get("sha256"))):
+        if not isinstance(picture, dict) or not is_sha256(picture.get("sha256")):
             yield fail("data", f"picture {number} of data.json has no SHA-256")
         elif not isinstance(picture.get("caption"), str):
             yield fail("data", f"picture {number} of data.json has no caption")
-    if bundle.story is not None and not re.match(r"(modelscope|huggingface|picturebook):", bundle.story.dataset.source):
+    if bundle.story is not None and not bundle.story.dataset.is_public:
         yield warn("data", "the training pictures lie in a folder of the entrant's; nobody else can train it again")
 
 

@@ -18,14 +18,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from kolors_submit.run import Job
 
 
-def prepare(job: Job) -> bool:
+def prepare(job: Job, known: Mapping[str, str] | None = None) -> bool:
     """The data stage; see `dataset.prepare`, which is imported only when it is called."""
     from kolors_submit.data import dataset
 
-    return dataset.prepare(job)
+    return dataset.prepare(job, known)
 
 
 __all__ = ["prepare"]

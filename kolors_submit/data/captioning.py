@@ -23,6 +23,9 @@ from kolors_submit.files import file_digest, write_new
 from kolors_submit.run import Job, Run
 from kolors_submit.story import Captioner, JuicerCaptions, TaggerCaptions, VisionCaptions
 
+Known = Mapping[str, str] | None
+"""Captions by their picture's SHA-256, where they need not be asked for."""
+
 
 def sidecar_folder(run: Run) -> Path:
     """Where the caption files of pictures are that lie in no folder of one's own."""
@@ -57,13 +60,20 @@ def own_text(sample: Sample, sidecar: Path, run: Run) -> str:
 
 
 def add_captions(
-    job: Job, pictures: Sequence[Candidate], fates: Mapping[int, Fate], work: Path
+    job: Job,
+    pictures: Sequence[Candidate],
+    fates: Mapping[int, Fate],
+    work: Path,
+    known: Known = None,
 ) -> tuple[dict[int, Candidate], list[Path]]:
     """The pictures that have a caption, by id, and the caption files written for those that had none.
 
     Each file is written as soon as its caption is there. A picture that gets none is failed in `fates`. Raises what the
-    captioner raises; the files written so far stay, and the next run goes on with the others.
+    captioner raises; the files written so far stay, and the next run goes on with the others. Where the captions are
+    `known` by the pictures' SHA-256, no captioner is asked and no file written.
     """
+    if known is not None:
+        return dict(_known(pictures, fates, known)), []
     found = {picture.id: picture for picture in pictures if picture.text}
     by_file = len(found)
     asked = {picture.id: picture for picture in _without_twins(pictures, fates) if not picture.text}
@@ -77,6 +87,17 @@ def add_captions(
     written = [picture.sidecar for number, picture in found.items() if number in asked and picture.sidecar]
     job.report.say(f"{'':<8}captions: {by_file} from .txt files, {len(written)} written")
     return found, written
+
+
+def _known(
+    pictures: Sequence[Candidate], fates: Mapping[int, Fate], known: Mapping[str, str]
+) -> Iterator[tuple[int, Candidate]]:
+    """Ids and pictures whose caption is known, with that caption; any other is failed in `fates`."""
+    for picture in pictures:
+        if picture.sha256 in known:
+            yield picture.id, dataclasses.replace(picture, text=known[picture.sha256])
+        else:
+            fates[picture.id].end("failed", CAPTIONER, "is not among the pictures whose captions are known")
 
 
 def _ask(job: Job, pictures: Sequence[Candidate], work: Path) -> Iterator[tuple[int, str]]:

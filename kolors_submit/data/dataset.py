@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from kolors_submit.data import account, crop, sources
-from kolors_submit.data.captioning import add_captions, caption_file, own_text, sidecars
+from kolors_submit.data.captioning import Known, add_captions, caption_file, own_text, sidecars
 from kolors_submit.data.captions import BadCaption, caption
 from kolors_submit.data.filtering import Candidate, run_filters
 from kolors_submit.data.inputs import find_filter_predictor, stage_inputs, with_written
@@ -70,14 +70,15 @@ class _Original:
     height: int
 
 
-def prepare(job: Job) -> bool:
+def prepare(job: Job, known: Known = None) -> bool:
     """Prepare the training pictures; returns False where nothing had to be done.
 
-    Raises InputError where the source cannot be used or no picture is left, OutsideError where a hub or Data-Juicer
-    fails or the disk is full.
+    Of a story with a captioner, `known` are captions by their picture's SHA-256, and the captioner is not asked. Raises
+    InputError where the source cannot be used or no picture is left, OutsideError where a hub or Data-Juicer fails or
+    the disk is full.
     """
     predictor = find_filter_predictor(job)
-    inputs = stage_inputs(job, predictor[1] if predictor else None)
+    inputs = stage_inputs(job, predictor[1] if predictor else None, known)
     stage = job.run.stage(NAME, FORMAT)
     if stage.is_done(inputs):
         job.report.stage(NAME, "nothing to do", done=True)
@@ -88,7 +89,7 @@ def prepare(job: Job) -> bool:
     stage.forget()
     work = job.run.cache / NAME
     shutil.rmtree(work, ignore_errors=True)
-    outputs, written = _prepare(job, work, predictor[0] if predictor else None)
+    outputs, written = _prepare(job, work, predictor[0] if predictor else None, known)
     shutil.rmtree(work, ignore_errors=True)
     stage.finish(with_written(inputs, job, written), outputs, time.monotonic() - started)
     return True
@@ -110,7 +111,7 @@ def _picture(folder: Path, row: Mapping[str, str]) -> Picture:
     return Picture(path, file_digest(path), row["text"], **{name: int(row[name]) for name in _COLUMNS})
 
 
-def _prepare(job: Job, work: Path, predictor: Path | None) -> tuple[list[Path], list[Path]]:
+def _prepare(job: Job, work: Path, predictor: Path | None, known: Known) -> tuple[list[Path], list[Path]]:
     """All of the stage's work; the paths of its outputs, and those of the caption files that it wrote."""
     settings = job.story.dataset
     found = sources.samples(settings, job.story.language)
@@ -124,7 +125,7 @@ def _prepare(job: Job, work: Path, predictor: Path | None) -> tuple[list[Path], 
     kept = [originals[number] for number, fate in fates.items() if fate.result == "kept"]
     written: list[Path] = []
     if isinstance(settings.captions, Captioner):
-        captioned, written = add_captions(job, [original.candidate for original in kept], fates, work)
+        captioned, written = add_captions(job, [original.candidate for original in kept], fates, work, known)
         kept = [
             replace(original, candidate=captioned[number])
             for original in kept

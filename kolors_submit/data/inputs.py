@@ -24,8 +24,8 @@ def find_filter_predictor(job: Job) -> tuple[Path, str] | None:
     return folder, predictor_digest(folder)
 
 
-def stage_inputs(job: Job, predictor: str | None) -> dict[str, Any]:
-    """The settings, the source's files and the predictor's digest; with a captioner the caption files too.
+def stage_inputs(job: Job, predictor: str | None, known: captioning.Known = None) -> dict[str, Any]:
+    """The settings, the source's files and the predictor's digest; with a captioner the caption files, or `known` ones.
 
     A captioner's model is not among them: what it wrote stands in the caption files, which may be corrected.
     """
@@ -37,7 +37,9 @@ def stage_inputs(job: Job, predictor: str | None) -> dict[str, Any]:
         "language": job.story.language if kind == "picturebook" else None,
         "predictor": predictor,
     }
-    if isinstance(settings.captions, Captioner) and kind != "folder":
+    if known is not None:
+        inputs["captions"] = dict(known)
+    elif isinstance(settings.captions, Captioner) and kind != "folder":
         inputs["captions"] = captioning.sidecar_digests(job.run)
     return inputs
 

@@ -14,6 +14,7 @@ from kolors_submit.data.folder import digests, read_folder
 from kolors_submit.data.sample import Sample, shown
 from kolors_submit.errors import InputError
 from kolors_submit.story import Dataset
+from kolors_submit.story.model import PUBLIC
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -74,7 +75,7 @@ def fingerprint(settings: Dataset) -> dict[str, Any]:
 def split_source(source: str) -> tuple[str, str]:
     """`modelscope:owner/name` as its two halves; a plain path is ("folder", path)."""
     kind, colon, place = source.partition(":")
-    if not colon or kind not in ("modelscope", "huggingface", "picturebook"):
+    if not colon or kind not in PUBLIC:
         return "folder", source
     if kind != "picturebook" and place.count("/") != 1:
         raise InputError(f"dataset.source {shown(source)}: write {kind}:owner/dataset")

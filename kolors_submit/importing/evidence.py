@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from kolors_submit.importing import readme, tables, workflow
 from kolors_submit.importing.labels import ordinal
 from kolors_submit.importing.pictures import Picture, candidates, is_training, match, open_picture
-from kolors_submit.importing.settle import Notes, Panel, panels_of
+from kolors_submit.importing.settle import Notes, ToldPanel, panels_of
 from kolors_submit.importing.source import TABLES, TEXTS, WORKFLOWS, of_kind
 from kolors_submit.importing.told import Told, read_text
 
@@ -17,7 +17,7 @@ Rows = tuple[str, Sequence[Told]]
 """Where they stand, and what they say."""
 
 
-def read_panels(folder: Path, names: Sequence[str], images: str | None, notes: Notes) -> list[Panel]:
+def read_panels(folder: Path, names: Sequence[str], images: str | None, notes: Notes) -> list[ToldPanel]:
     """The panels with all that is said of each, the most believed first.
 
     A picture's own workflow comes before a workflow beside it, that before tables, code and text, and what is said for

@@ -16,9 +16,11 @@ from kolors_submit.errors import InputError
 from kolors_submit.export import formats
 from kolors_submit.export.comfyui import lora_name
 from kolors_submit.files import file_digest
-from kolors_submit.importing.settle import CONTEST_ALPHA, Notes, Panel, Scale
+from kolors_submit.importing.settle import CONTEST_ALPHA, NOTEBOOK, UNSAID, Notes, Scale, ToldPanel
 from kolors_submit.importing.source import LORAS, of_kind
+from kolors_submit.story.hints import BASES
 from kolors_submit.weights import PICTUREBOOK
+from kolors_submit.weights.known import KOLORS
 
 if TYPE_CHECKING:
     from kolors_submit.engine.blocks import Config
@@ -45,7 +47,7 @@ class Found:
     lora: Lora
 
 
-def choose(names: Sequence[str], panels: Sequence[Panel], wanted: str | None) -> str:
+def choose(names: Sequence[str], panels: Sequence[ToldPanel], wanted: str | None) -> str:
     """The LoRA's file: `wanted`, the only one, or the one that the workflows name; raises InputError else."""
     found = of_kind(names, LORAS)
     if wanted is not None:
@@ -79,33 +81,36 @@ def open_lora(path: Path, base: str) -> Found:
         raise InputError(f"{path.name} has layers of rank {ranks[0]} to {ranks[-1]}; a bundle's LoRA has one rank")
     if keys == "kohya" and len(alphas) > 1:
         raise InputError(f"{path.name} has alphas from {alphas[0]:g} to {alphas[-1]:g}; a bundle's LoRA has one")
-    own = {"kolors": None, "picturebook": PICTUREBOOK}
-    folder = own[name] if base == "auto" or base in own else Path(base)
+    if keys == "kohya" and alphas == [0]:
+        raise InputError(f"{path.name} has alpha 0, so it changes nothing; save it with the alpha it was trained with")
+    own = None if name == KOLORS else PICTUREBOOK
+    folder = own if base in ("auto", *BASES) else Path(base)
     return Found(name, folder, config, keys, ranks[0], alphas[0] if keys == "kohya" else None, lora)
 
 
-def scale(found: Found, panels: Sequence[Panel], notes: Notes) -> Scale:
+def scale(found: Found, panels: Sequence[ToldPanel], notes: Notes) -> Scale:
     """The LoRA's alpha, and the strength that the panels were rendered with, in a story's terms.
 
     The contest's programs apply lora_alpha/rank and know no other alpha, so a file in DiffSynth's keys gets that
-    lora_alpha as its own, and strength 1. In diffusers' keys alpha / rank is part of the numbers already.
+    lora_alpha as its own, and strength 1. In diffusers' keys alpha / rank is part of the numbers already. A story's
+    alpha is positive: the sign of one that is not goes into the strength.
     """
     node, strength = (_told(panels, name) for name in ("node_alpha", "strength"))
+    used = 1.0 if strength is None else strength
     if found.keys == "diffsynth":
         if node is None:
-            because = "nobody says at which lora_alpha the panels were rendered; the contest's notebook has it"
-            notes.guess("train.alpha", CONTEST_ALPHA, because)
-        alpha = node if node else CONTEST_ALPHA
-        return Scale(found.rank, alpha, 0.0 if node == 0 else 1.0 if strength is None else strength, found.keys)
-    alpha = float(found.rank) if found.alpha is None else found.alpha
-    if node is not None:
-        return Scale(found.rank, alpha, node / alpha, found.keys)
-    if strength is None:
-        notes.guess("render.lora_strength", 1.0, "nobody says it")
-    return Scale(found.rank, alpha, 1.0 if strength is None else strength, found.keys)
+            notes.guess("train.alpha", CONTEST_ALPHA, f"the lora_alpha of the panels is {NOTEBOOK}")
+        alpha, used = node or CONTEST_ALPHA, 0.0 if node == 0 else used
+    else:
+        alpha = float(found.rank) if found.alpha is None else found.alpha
+        if node is not None:
+            used = node / alpha
+        elif strength is None:
+            notes.guess("render.lora_strength", used, UNSAID)
+    return Scale(found.rank, abs(alpha), used if alpha > 0 else 0.0 - used, found.keys)
 
 
-def _told(panels: Sequence[Panel], name: str) -> float | None:
+def _told(panels: Sequence[ToldPanel], name: str) -> float | None:
     """What most panels say; a story has one LoRA strength."""
     said = Counter(value for panel in panels if (value := panel.first(name)[0]) is not None)
     return said.most_common(1)[0][0] if said else None

@@ -22,7 +22,9 @@ _RENDER = {"steps": 50, "guidance": 4.0, "sampler": "ddim"}
 """What the contest's notebook renders with, for what nobody says."""
 
 _STORY_NAMES = {"guidance": "guidance_scale"}
-_NOTEBOOK = "nobody says it; it is what the contest's notebook has"
+UNSAID = "not stated in the entry"
+NOTEBOOK = f"{UNSAID}; the contest's notebook has this value"
+"""Why a value was guessed."""
 
 
 @dataclass
@@ -48,7 +50,7 @@ class Notes:
 
 
 @dataclass(frozen=True)
-class Panel:
+class ToldPanel:
     """A picture that is a panel, with all that the entry says of it, the most believed first."""
 
     picture: str
@@ -64,9 +66,9 @@ class Panel:
         return [(value, told) for told in self.told if (value := getattr(told, name)) not in (None, chosen)]
 
 
-def panels_of(pictures: Sequence[str], told: Mapping[str, Sequence[Told]], notes: Notes) -> list[Panel]:
+def panels_of(pictures: Sequence[str], told: Mapping[str, Sequence[Told]], notes: Notes) -> list[ToldPanel]:
     """The pictures that have a prompt, in order; raises InputError where fewer than eight have."""
-    panels = [Panel(name, told.get(name, ())) for name in pictures]
+    panels = [ToldPanel(name, told.get(name, ())) for name in pictures]
     known = [panel for panel in panels if panel.first("prompt")[0]]
     unknown = [panel.picture for panel in panels if not panel.first("prompt")[0]]
     if len(known) < PANELS:
@@ -94,13 +96,13 @@ class Scale:
 
 
 def story_values(
-    title: str, panels: Sequence[Panel], size: tuple[int, int], lora: Scale, noise: str | None, notes: Notes
+    title: str, panels: Sequence[ToldPanel], size: tuple[int, int], lora: Scale, noise: str | None, notes: Notes
 ) -> dict[str, Any]:
     """The values of the story file; `size` is the pictures', and `noise` None follows what made them."""
     words = [_words(number, panel, notes) for number, panel in enumerate(panels, start=1)]
     silent = [str(number) for number, panel in enumerate(panels, start=1) if panel.first("negative")[0] is None]
     if silent:
-        notes.guess("panels.negative", "", f"nobody says a negative prompt for panel {', '.join(silent)}")
+        notes.guess("panels.negative", "", f"no negative prompt is stated for panel {', '.join(silent)}")
     render: dict[str, Any] = {"width": size[0], "height": size[1]}
     for name, default in _RENDER.items():
         render[_STORY_NAMES.get(name, name)] = _one_for_all(panels, name, default, notes)
@@ -118,7 +120,7 @@ def story_values(
     }
 
 
-def _words(number: int, panel: Panel, notes: Notes) -> dict[str, Any]:
+def _words(number: int, panel: ToldPanel, notes: Notes) -> dict[str, Any]:
     """One panel of the story file."""
     for name in ("prompt", "negative", "seed"):
         chosen, believed = panel.first(name)
@@ -128,7 +130,7 @@ def _words(number: int, panel: Panel, notes: Notes) -> dict[str, Any]:
     seed = panel.first("seed")[0]
     if seed is None:
         seed = 0
-        notes.guess(f"panels.{number}.seed", seed, "nobody says it, so this panel cannot come out the same")
+        notes.guess(f"panels.{number}.seed", seed, f"{UNSAID}, so this panel cannot come out the same")
     scene = panel.first("scene")[0] or PurePosixPath(panel.picture).stem
     return {
         "scene": " ".join(scene.split())[:200],
@@ -160,12 +162,12 @@ def _literal(text: str) -> str:
     return text.replace("{", "{{").replace("}", "}}")
 
 
-def _one_for_all(panels: Sequence[Panel], name: str, default: Any, notes: Notes) -> Any:
+def _one_for_all(panels: Sequence[ToldPanel], name: str, default: Any, notes: Notes) -> Any:
     """A setting that a story has once: what most panels were made with."""
     story_name = f"render.{_STORY_NAMES.get(name, name)}"
     said = Counter(value for panel in panels if (value := panel.first(name)[0]) is not None)
     if not said:
-        notes.guess(story_name, default, "nobody says it; the contest's notebook has it")
+        notes.guess(story_name, default, NOTEBOOK)
         return default
     value = said.most_common(1)[0][0]
     elsewhere: dict[Any, str] = {}
@@ -178,7 +180,7 @@ def _one_for_all(panels: Sequence[Panel], name: str, default: Any, notes: Notes)
     return value
 
 
-def _compare_size(panels: Sequence[Panel], size: tuple[int, int], notes: Notes) -> None:
+def _compare_size(panels: Sequence[ToldPanel], size: tuple[int, int], notes: Notes) -> None:
     """The pictures' own size counts; a workflow that says another was followed by something else."""
     for name, value in zip(("width", "height"), size, strict=True):
         for panel in panels:
@@ -188,7 +190,7 @@ def _compare_size(panels: Sequence[Panel], size: tuple[int, int], notes: Notes) 
                 break
 
 
-def _noise(panels: Sequence[Panel], lora: Scale, notes: Notes) -> str:
+def _noise(panels: Sequence[ToldPanel], lora: Scale, notes: Notes) -> str:
     """Where the seeds' noise was drawn, by the program that must have drawn it."""
     said = Counter(value for panel in panels if (value := panel.first("noise")[0]) is not None)
     if said:
@@ -196,6 +198,6 @@ def _noise(panels: Sequence[Panel], lora: Scale, notes: Notes) -> str:
     elif lora.keys == "diffsynth":
         noise, because = "cuda-float16", "both programs that read DiffSynth's keys draw it on the GPU"
     else:
-        noise, because = "cpu-float32", "nobody says it"
+        noise, because = "cpu-float32", UNSAID
     notes.guess("render.noise", noise, f"{because}; --noise says otherwise")
     return str(noise)

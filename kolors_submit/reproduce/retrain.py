@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 
 from kolors_submit.bundle import layout
-from kolors_submit.bundle.opened import Opened
+from kolors_submit.bundle.manifest import is_sha256
+from kolors_submit.bundle.opened import Opened, at
 from kolors_submit.bundle.tensors import read_header, read_tensors
 from kolors_submit.errors import InputError
 from kolors_submit.files import read_json
 from kolors_submit.reproduce.pictures import compare
 from kolors_submit.reproduce.verdict import LIMITS, Verdict, judge, worst
 from kolors_submit.run import Job, Run
-from kolors_submit.story import Story
+from kolors_submit.story import Captioner, Story
 
 FOLDER = "retrain"
 NOT_RETRAINABLE = "not retrainable"
@@ -36,9 +37,9 @@ def retrain(job: Job, opened: Opened, numbers: Sequence[int], data: Path | None)
     the new LoRA makes of the same panels decides. Raises OutsideError where a hub fails.
     """
     assert opened.story is not None
-    source = str(data) if data is not None else opened.story.dataset.source
-    if data is None and not source.startswith(("modelscope:", "huggingface:", "picturebook:")):
+    if data is None and not opened.story.dataset.is_public:
         return _end(NOT_RETRAINABLE, "its training pictures lie in a folder of the entrant's; give yours with --data")
+    source = str(data) if data is not None else opened.story.dataset.source
     again = dataclasses.replace(job, story=_story(opened.story, source), run=Run(job.run.folder / FOLDER))
     refused = _rebuild(again, opened)
     if refused is not None:
@@ -67,7 +68,8 @@ def _rebuild(again: Job, opened: Opened) -> str | None:
     from kolors_submit.data import prepare
 
     try:
-        prepare(again)
+        captioned = isinstance(again.story.dataset.captions, Captioner)
+        prepare(again, known_captions((opened.data or {}).get("pictures")) if captioned else None)
     except InputError as error:
         return f"its training pictures cannot be had: {error}"
     rebuilt = read_json(again.run.data / "data.json")
@@ -76,6 +78,26 @@ def _rebuild(again: Job, opened: Opened) -> str | None:
         return None
     more = f" and {len(found) - 5} more" if len(found) > 5 else ""
     return f"the pictures are not those of {layout.DATA}: {'; '.join(found[:5])}{more}"
+
+
+def known_captions(claimed: Any) -> dict[str, str]:
+    """The captions that data.json lists (a stranger's words) by their picture's SHA-256.
+
+    What a model wrote, and a person may have corrected, comes out no second time, and asking it again may cost the
+    judge money. Raises InputError where one is no caption, or a picture has two.
+    """
+    from kolors_submit.data.captions import BadCaption, caption
+
+    known: dict[str, str] = {}
+    for number, picture in enumerate(claimed if isinstance(claimed, list) else [], start=1):
+        sha256, text = at(picture, "sha256"), at(picture, "caption")
+        try:
+            sound = isinstance(text, str) and caption(None, {"text": text}) == text and is_sha256(sha256)
+        except BadCaption:
+            sound = False
+        if not sound or known.setdefault(sha256, text) != text:
+            raise InputError(f"picture {number} of {layout.DATA} has no caption of its own that can be trained on")
+    return known
 
 
 def data_differences(claimed: Any, rebuilt: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -19,6 +19,9 @@ SCHEMA = 1
 PANELS = 8
 """The contest asks for at least this many pictures."""
 
+PUBLIC = ("modelscope", "huggingface", "picturebook")
+"""What stands before the colon of a source whose pictures anybody can get; any other source is a folder."""
+
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_\u4e00-\u9fff][\w\u4e00-\u9fff-]{0,63}$")]
 MAX_SEED = 2**53 - 1
 """Browsers round larger ones."""
@@ -104,6 +107,11 @@ class Dataset(Part):
         if not value:
             raise ValueError("names no source: a folder, modelscope:owner/name, huggingface:… or picturebook:STYLE")
         return value
+
+    @property
+    def is_public(self) -> bool:
+        """Whether anybody can get the pictures; else they lie in a folder of somebody's own."""
+        return self.source.startswith(tuple(f"{kind}:" for kind in PUBLIC))
 
 
 class Train(Part):

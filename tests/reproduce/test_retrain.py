@@ -9,11 +9,11 @@ import pytest
 from PIL import Image
 
 from kolors_submit import cli, submission
-from kolors_submit.errors import RuleError
+from kolors_submit.errors import InputError, RuleError
 from kolors_submit.files import read_json
 from kolors_submit.report import quiet
 from kolors_submit.reproduce import Request, reproduce
-from kolors_submit.reproduce.retrain import data_differences
+from kolors_submit.reproduce.retrain import data_differences, known_captions
 from tests.bundle.spoil import edit_json, rebuild, replace
 from tests.pipeline import story_values, write_story
 
@@ -110,6 +110,55 @@ def test_settings_that_only_the_entrant_looks_at_are_left_out(made):
         "lora.safetensors", "lora.ckpt", "train.json", "metrics.csv", "checkpoints", "logs"
     }  # fmt: skip
     assert not list((made.out / "retrain/train").rglob("*.png"))
+
+
+def with_a_captioner(made) -> None:
+    """The entry as if a model had written its captions, and a person corrected them."""
+    replace(made.bundle, "story.yaml", "captions: null", "captions: {by: vlm, trigger: my style}")
+    rebuild(made.bundle)
+
+
+def test_captions_are_those_of_data_json_and_no_captioner_is_asked(made, tmp_path, monkeypatch):
+    """It would have spent the judge's key, written into the judge's folder, and could only have said something else."""
+    monkeypatch.setattr("kolors_submit.data.captioning._ask", lambda *rest: pytest.fail("the captioner was asked"))
+    with_a_captioner(made)
+    pictures = shutil.copytree(made.pictures, tmp_path / "pictures", ignore=shutil.ignore_patterns("*.txt"))
+    (pictures / "1.txt").write_text("what another model said")
+    before = {path: path.read_bytes() for path in pictures.iterdir()}
+    value = made.reproduce(sample=1, retrain=True, data=pictures)
+    assert value["retrained"]["verdict"] == "identical"
+    assert {path: path.read_bytes() for path in pictures.iterdir()} == before
+    assert not list((made.out / "retrain").rglob("*.txt"))
+
+
+def test_a_picture_that_data_json_leaves_out_is_not_described_either(made, monkeypatch):
+    monkeypatch.setattr("kolors_submit.data.captioning._ask", lambda *rest: pytest.fail("the captioner was asked"))
+    with_a_captioner(made)
+    edit_json(made.bundle, "data.json", lambda value: value["pictures"].pop(1))
+    rebuild(made.bundle)
+    with pytest.raises(RuleError, match="not retrainable: the pictures are not those of data"):
+        made.reproduce(sample=1, retrain=True, data=made.pictures)
+
+
+SHA, OTHER = "a" * 64, "b" * 64
+
+
+@pytest.mark.parametrize(
+    ("sha256", "caption"),
+    [(OTHER, None), (OTHER, ["a"]), (OTHER, ""), (OTHER, "  "), (OTHER, "a\x1bb"), (OTHER, "a\nb"), (OTHER, "x" * 4001),
+     ("../x", "a cat"), ([], "a cat"), (None, "a cat"), (SHA, "another")],
+)  # fmt: skip
+def test_captions_that_are_none_are_not_trained_on(sha256, caption):
+    pictures = [{"sha256": SHA, "caption": "a dog"}, {"sha256": sha256, "caption": caption}]
+    for claimed in (pictures, [pictures[0], caption]):
+        with pytest.raises(InputError, match=r"picture 2 of data\.json has no caption of its own"):
+            known_captions(claimed)
+
+
+def test_captions_by_their_pictures():
+    pictures = [{"sha256": SHA, "caption": "a dog"}, {"sha256": OTHER, "caption": "一只猫"}]
+    assert known_captions([*pictures, pictures[0]]) == {SHA: "a dog", OTHER: "一只猫"}
+    assert known_captions(None) == known_captions({"a": 1}) == {}
 
 
 @pytest.mark.parametrize("claimed", [None, [], "x", [1, 2], [{"sha256": 5}], {"a": 1}])
