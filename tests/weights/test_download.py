@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from kolors_submit.errors import OutsideError
 from kolors_submit.report import quiet
-from kolors_submit.weights import fetch, find_weights, open_base
+from kolors_submit.weights import download, fetch, find_weights, open_base
 from kolors_submit.weights.digests import read_record, record_path, verify
 from kolors_submit.weights.download import gigabytes
 from kolors_submit.weights.hubs import _inside
@@ -179,6 +181,26 @@ def test_no_is_an_answer(repository):
         fetch(KNOWN[KOLORS], quiet(), "modelscope", ask=lambda question: bool(asked.append(question)))
     assert asked == ["Download 0.3 MB?"]
     assert repository.requests == []
+
+
+def test_a_second_process_waits_and_downloads_nothing_again(repository, monkeypatch):
+    """Two threads hold a lock as two processes do; the second is told for whom it waits."""
+    monkeypatch.setattr("kolors_submit.weights.download.PAUSE", 0.02)
+    gate, said = threading.Event(), []
+    real = download._download
+
+    def slow(*args, **options):
+        gate.wait(10)
+        return real(*args, **options)
+
+    monkeypatch.setattr(download, "_download", slow)
+    report = dataclasses.replace(quiet())
+    monkeypatch.setattr(type(report), "note", lambda self, text: (said.append(text), gate.set()))
+    with ThreadPoolExecutor(2) as pool:
+        folders = list(pool.map(lambda _: fetch(KNOWN[KOLORS], report, "huggingface"), range(2)))
+    assert folders == [KNOWN[KOLORS].folder] * 2 and fetched() == WANTED
+    assert sorted(repository.downloads()) == WANTED, "each file once"
+    assert len(said) == 1 and "kolors is being fetched by `fetch`, process" in said[0]
 
 
 def test_verify_reads_every_byte(repository):
