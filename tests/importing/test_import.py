@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import json
+import shutil
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from safetensors.numpy import save
+from safetensors.numpy import load_file, save
 
 from kolors_submit import cli
 from kolors_submit.bundle import layout
 from kolors_submit.bundle.check import check
 from kolors_submit.bundle.opened import open_values
 from kolors_submit.errors import InputError, OutsideError
+from kolors_submit.export import comfyui, graph
 from kolors_submit.story import StoryError, load_story
+from tests.bundle.printed import printed
 from tests.bundle.spoil import edit_json, rebuild, replace
 from tests.hub.conftest import hub  # noqa: F401 - a fixture
 from tests.hub.server import Stored
-from tests.importing.old import ALPHA, NODE_ALPHA, STORY, as_csv, rows
+from tests.importing.old import ALPHA, NODE_ALPHA, STORY, as_csv, rows, shot
 
 HUBS = ("modelscope", "huggingface")
 
@@ -230,9 +233,97 @@ def test_a_lora_of_kolors_whose_base_is_not_here(old):
     assert any("have not been scored" in one for one in findings(bundle, "warn"))
 
 
-def test_the_entry_itself_is_no_place_for_the_bundle(entry):
+def test_the_entry_itself_is_no_place_for_the_bundle(entry, monkeypatch, capsys):
     with pytest.raises(InputError, match="choose another folder"):
         entry.imported(out=entry.folder.parent)
+    with pytest.raises(InputError, match="lies inside the entry"):
+        entry.imported(out=entry.folder / "imported")
+    before = sorted(entry.folder.rglob("*"))
+    monkeypatch.chdir(entry.folder)
+    assert cli.run(["import", ".", "--base", str(entry.base)]) == 2
+    assert "imports/旧作品, which lies inside the entry" in capsys.readouterr().err
+    assert sorted(entry.folder.rglob("*")) == before
+
+
+def test_a_second_import_scores_its_own_pictures_alone(entry):
+    """Nine panels, and then eight into the same folder: what is left of the ninth has no part in the mean."""
+    shutil.copyfile(entry.folder / "作品/1.png", entry.folder / "作品/9.png")
+    table = rows()
+    entry.add("提示词.csv", as_csv([*table, ["图片9", *table[1][1:]]]))
+    first = Path(entry.imported()["bundle"])
+    assert len(json.loads((first / "scores.json").read_text())["panels"]) == 9
+    (entry.folder / "作品/9.png").unlink()
+    entry.add("提示词.csv", as_csv(table))
+    again, fresh = (Path(entry.imported(out=out)["bundle"]) for out in (first.parent, first.parent.parent / "fresh"))
+    assert again == first and (again / "scores.json").read_bytes() == (fresh / "scores.json").read_bytes()
+    assert findings(again, "fail") == []
+
+
+def with_alpha(old, alpha: float):
+    """An entry whose LoRA has kohya's keys and this alpha in every layer."""
+    tensors = load_file(old.rendered / "train/lora.safetensors")
+    for key in tensors:
+        if key.endswith(".alpha"):
+            tensors[key] = np.array(alpha, tensors[key].dtype)
+    return old.add("猫.safetensors", save(tensors)).pictures("{}.png").add("a.csv", as_csv(rows()))
+
+
+def test_a_lora_with_alpha_zero_changes_nothing(old):
+    for workflows in (False, True):  # which say at which strength it was used
+        entry = with_alpha(old, 0.0)
+        if workflows:
+            entry.contest_workflows("{}.json")
+        with pytest.raises(InputError, match=r"猫\.safetensors has alpha 0, so it changes nothing"):
+            entry.read()
+
+
+def test_an_alpha_below_zero_is_a_strength_below_zero(old):
+    """What is multiplied is the same; a story's alpha is positive."""
+    entry = with_alpha(old, -ALPHA)
+    origin, story, _ = entry.read()
+    assert (story.train.alpha, story.render.lora_strength) == (ALPHA, -1.0)
+    assert {module.alpha for module in origin.lora.lora.modules.values()} == {-ALPHA}
+    bundle = Path(entry.imported()["bundle"])
+    assert findings(bundle, "fail") == [] and load_story(bundle / "story.yaml").train.alpha == ALPHA
+    (written,) = (path for path in (bundle / "lora").glob("*.safetensors") if "diffusers" not in path.name)
+    assert {float(value) for key, value in load_file(written).items() if key.endswith(".alpha")} == {ALPHA}
+
+
+@pytest.mark.parametrize(("said", "alpha", "strength"), [(-2.0, 2.0, -1.0), (-1.5, 1.5, -1.0), (0.0, 2.0, 0.0)])
+def test_a_lora_alpha_that_no_story_has(old, said, alpha, strength):
+    old.lora("diffsynth", "猫.ckpt").pictures("{}.png")
+    for number in range(1, 9):
+        nodes = graph.prompt(comfyui.contest(shot(number), ALPHA))
+        next(one for one in nodes.values() if one["class_type"] == "LoadKolorsLoRA")["inputs"]["lora_alpha"] = float(
+            said
+        )
+        old.add(f"{number}.json", json.dumps(nodes))
+    _, story, _ = old.read()
+    assert (story.train.alpha, story.render.lora_strength) == (alpha, strength)
+
+
+def test_a_zip_of_a_version_that_is_not_known(entry, tmp_path):
+    path = zip_of(entry.folder, tmp_path / "entry.zip", None)
+    data = bytearray(path.read_bytes())
+    for place in [at for at in range(len(data) - 4) if data[at : at + 4] == b"PK\1\2"]:
+        data[place + 6] = 99  # needs version 9.9 to be unpacked
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=r"zip file version 9\.9"):
+        entry.imported(source=path)
+
+
+def test_the_command_that_card_and_page_print(old, tmp_path, monkeypatch):
+    """Run as it is printed, in the bundle's folder; the tiny base stands for the one that comes with the program."""
+    for module in ("export.formats", "importing.lora", "weights.find"):
+        monkeypatch.setattr(f"kolors_submit.{module}.PICTUREBOOK", old.base)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    old.lora("kohya", "lora.safetensors").pictures(texts=("prompt", "workflow"))
+    bundle = Path(old.imported(base="picturebook")["bundle"])
+    words = printed(bundle)
+    assert words == ["reproduce", ".", "--out", "../reproduction"]
+    monkeypatch.chdir(bundle)
+    assert cli.run([*words, "--panels", "2"]) == 0
+    assert json.loads((bundle.parent / "reproduction/reproduction.json").read_text())["verdict"] == "identical"
 
 
 def test_the_command_line(entry, tmp_path, capsys):

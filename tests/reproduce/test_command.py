@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import html
-import re
-import shlex
 import shutil
 from pathlib import Path
 
@@ -19,6 +16,7 @@ from kolors_submit.report import quiet
 from kolors_submit.run import Job, Run
 from kolors_submit.story import load_story
 from kolors_submit.weights import open_base
+from tests.bundle.printed import printed
 from tests.bundle.spoil import edit_json
 
 
@@ -39,16 +37,6 @@ def packed_again(made_once, tiny_base, tmp_path, monkeypatch):
         return folder / "bundle"
 
     return run
-
-
-def printed(bundle: Path) -> list[str]:
-    """The words of the command, which card and page print alike."""
-    (in_card,) = re.findall(r"```\n(kolors-submit .*)\n```", (bundle / "README.md").read_text("utf-8"))
-    (in_page,) = re.findall(r"<pre[^>]*>(.*)</pre>", (bundle / "index.html").read_text("utf-8"))
-    assert in_card == html.unescape(in_page)
-    program, *words = shlex.split(in_card)
-    assert program == "kolors-submit"
-    return words
 
 
 def digests(folder: Path) -> dict[str, str]:
