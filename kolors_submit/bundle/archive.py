@@ -111,7 +111,7 @@ def unpack(path: Path, folder: Path, limit: Limit = layout.size_limit, encoding:
     except FileNotFoundError as error:
         raise InputError(f"{path} does not exist; name a bundle's folder or its zip file") from error
     except UNREADABLE as error:
-        raise InputError(f"{path} is no readable zip file: {error}") from error
+        raise InputError(f"{path} is not a valid zip archive: {error}") from error
 
 
 def problems(infos: Sequence[zipfile.ZipInfo], limit: Limit = layout.size_limit) -> list[str]:
@@ -146,7 +146,7 @@ def _entry_problem(info: zipfile.ZipInfo, limit: int) -> str | None:
     if info.flag_bits & 0x1:
         return "is encrypted"
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        return "is compressed in a way that bundles are not"
+        return "uses a compression method that bundles do not"
     if info.file_size > limit and not _is_folder(info):
         return f"has {info.file_size:,} bytes; at most {limit:,} are allowed for its kind"
     if info.file_size > MAX_RATIO * info.compress_size + layout.MEGABYTE:
@@ -176,7 +176,7 @@ def chunks(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[bytes]:
             while chunk := source.read(_CHUNK):
                 left -= len(chunk)
                 if left < 0:
-                    raise InputError(f"the entry {info.filename!r} is longer than it says")
+                    raise InputError(f"the entry {info.filename!r} is longer than it states")
                 yield chunk
     except OSError as error:  # a place that is not in the file
         raise zipfile.BadZipFile(str(error)) from error

@@ -78,7 +78,7 @@ def check_bundle(path: Path, report: Reporter) -> list[Finding]:
             report.note(f"{finding.rule}: {finding.message}")
     failures = [finding for finding in findings if finding.level == "fail"]
     held = sum(finding.level == "ok" for finding in findings)
-    report.stage("check", f"{held} of {len(RULES)} rules hold without a remark", done=not failures)
+    report.stage("check", f"{held} of {len(RULES)} rules passed without a remark", done=not failures)
     if failures:
         raise CheckError(path, [finding for finding in findings if finding.level != "ok"])
     return findings
@@ -90,7 +90,7 @@ def _check_folder(folder: Path) -> list[Finding]:
     if any(finding.level == "fail" for finding in shape):
         return shape
     if not set(names) & set(layout.FILES):
-        return [fail("files", "none of a bundle's files lies here; name the folder that holds manifest.json")]
+        return [fail("files", "none of a bundle's files is here; name the folder that holds manifest.json")]
     bundle, unreadable = open_values(folder, names)
     # A rule that says nothing about a bundle with unreadable or missing files may just have had nothing to look at.
     complete = not unreadable and set(layout.required(names)) <= set(names)

@@ -79,7 +79,7 @@ def read_ckpt(path: Path) -> Iterator[tuple[str, np.ndarray]]:
             for name, tensor in tensors.items():
                 yield name, _values(path, archive, prefix, name, tensor)
     except UNREADABLE as error:
-        raise InputError(f"{path} is no .ckpt that torch.save wrote as a zip file: {error}") from error
+        raise InputError(f"{path} is not a .ckpt that torch.save wrote as a zip file: {error}") from error
 
 
 def _prefix(path: Path, archive: zipfile.ZipFile) -> str:
@@ -87,7 +87,7 @@ def _prefix(path: Path, archive: zipfile.ZipFile) -> str:
     names = archive.namelist()
     pickles = [name for name in names if name.endswith("/data.pkl") and name.count("/") == 1]
     if len(pickles) != 1 or len(names) > MAX_TENSORS + 10 or len(set(names)) != len(names):
-        raise InputError(f"{path} is no .ckpt of one table of tensors")
+        raise InputError(f"{path} is not a .ckpt with one table of tensors")
     prefix = pickles[0].removesuffix("/data.pkl")
     order = f"{prefix}/byteorder"
     if order in names and _member(path, archive, order, 10) != b"little":
@@ -105,7 +105,7 @@ def _member(path: Path, archive: zipfile.ZipFile, name: str, limit: int) -> byte
         raise InputError(f"{path}: {name} is compressed, encrypted or larger than {limit:,} bytes")
     data = b"".join(chunks(archive, info))
     if len(data) != info.file_size:
-        raise InputError(f"{path}: {name} has not the length it says")
+        raise InputError(f"{path}: {name} does not have the length it states")
     return data
 
 
@@ -119,7 +119,9 @@ def _run(path: Path, program: bytes) -> Any:
                 return stack.pop()
             _step(opcode.name, argument, stack, memo)
     except _Refused as refusal:
-        raise InputError(f"{path}: its pickle {refusal}; it is no plain table of tensors and was not loaded") from None
+        raise InputError(
+            f"{path}: its pickle {refusal}; it is not a plain table of tensors and was not loaded"
+        ) from None
     except (ValueError, IndexError, TypeError, KeyError, AttributeError, UnicodeError) as error:
         raise InputError(f"{path}: its pickle is damaged ({error})") from error
     raise InputError(f"{path}: its pickle ends too early")
@@ -179,7 +181,7 @@ def _storage(identifier: Any) -> _Storage:
         case ("storage", _Global("torch", type_name), str(key), str(), int(numel)) if key.isalnum() and key.isascii():
             if type_name in _STORAGES and 0 <= numel <= MAX_STORAGE:
                 return _Storage(_STORAGES[type_name], key, numel)
-    raise _Refused("refers to something that is no storage of numbers")
+    raise _Refused("refers to something that is not a storage of numbers")
 
 
 def _call(function: Any, arguments: Any) -> Any:
@@ -219,10 +221,10 @@ def _to_mark(stack: list[Any]) -> list[Any]:
 def _set_items(items: list[Any], stack: list[Any]) -> None:
     target = stack[-1]
     if not isinstance(target, dict):
-        raise _Refused("puts items into something that is no dict")
+        raise _Refused("puts items into something that is not a dict")
     for key, value in zip(items[::2], items[1::2], strict=True):
         if not isinstance(key, str) or key in target:
-            raise _Refused("has a key twice, or one that is no text")
+            raise _Refused("has a key twice, or one that is not text")
         target[key] = value
 
 
@@ -231,7 +233,7 @@ def _table(path: Path, value: Any) -> Mapping[str, _Tensor]:
         raise InputError(f"{path} holds no table of 1 to {MAX_TENSORS:,} tensors")
     others = [name for name, item in value.items() if not isinstance(item, _Tensor)]
     if others:
-        raise InputError(f"{path}: {others[0][:200]!r} is no tensor; expected is a plain table of LoRA weights")
+        raise InputError(f"{path}: {others[0][:200]!r} is not a tensor; expected a plain table of LoRA weights")
     if len({tensor.storage.key for tensor in value.values()}) != len(value):
         raise InputError(f"{path} has several tensors in one storage; save each as a tensor of its own")
     return value

@@ -88,4 +88,4 @@ def read_prompts(path: Path) -> list[PromptRow]:
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, TypeError, csv.Error) as error:
-        raise InputError(f"{path} is no table of prompts: {error}") from error
+        raise InputError(f"{path} is not a table of prompts: {error}") from error

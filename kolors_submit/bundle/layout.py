@@ -68,14 +68,14 @@ def path_problem(name: str) -> str | None:
     if not name or len(name) > 240:
         return "is empty or longer than 240 characters"
     if name.startswith("/") or "\\" in name or ":" in name:
-        return "is no relative path with forward slashes"
+        return "is not a relative path with forward slashes"
     for part in name.split("/"):
         if part in ("", ".", ".."):
             return "has an empty part, . or .."
         if part != part.strip() or part.endswith("."):
             return "has a part that starts or ends with a blank, or ends with a dot"
         if part.split(".")[0].lower() in _WINDOWS:
-            return "has a part that Windows keeps for a device"
+            return "contains a name reserved on Windows"
     if any(unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp") for character in name):
         return "has a control or formatting character"
     return None
@@ -102,11 +102,11 @@ def place_problem(name: str) -> str | None:
     """Why a file has no place in a bundle, or None; `name` is a path that path_problem allows."""
     path = PurePosixPath(name)
     if len(path.parts) == 1:
-        return None if name in (*FILES, IMPORT) else "is no file of a bundle"
+        return None if name in (*FILES, IMPORT) else "is not a bundle file"
     if len(path.parts) > 2 or path.parts[0] not in FOLDERS:
-        return "lies in a folder that a bundle does not have"
+        return "is in a folder that a bundle does not have"
     allowed = FOLDERS[path.parts[0]]
-    return None if path.suffix in allowed else f"may not lie in {path.parts[0]}/, which is for {', '.join(allowed)}"
+    return None if path.suffix in allowed else f"does not belong in {path.parts[0]}/, which is for {', '.join(allowed)}"
 
 
 def size_limit(name: str) -> int:

@@ -138,7 +138,7 @@ def summarise(path: Path) -> LoraSummary:
     for key, info in header.tensors.items():
         match = _KOHYA.fullmatch(key)
         if match is None:
-            raise InputError(f"{path}: {key[:200]!r} is no kohya key of a UNet's LoRA")
+            raise InputError(f"{path}: {key[:200]!r} is not a kohya key of a UNet's LoRA")
         modules.setdefault(match.group(1), {})[match.group(2)] = info.shape
     if not modules:
         raise InputError(f"{path} holds no tensor: this LoRA changes nothing")
@@ -157,7 +157,7 @@ def _rank(path: Path, module: str, parts: dict[str, tuple[int, ...]]) -> int:
     fits = len(down) in (2, 4) and len(up) == len(down) and up[1] == down[0] and alpha in ((), (1,))
     if not fits or not 1 <= down[0] <= MAX_RANK:
         raise InputError(
-            f"{path}: {module} has shapes {down}, {up} and {alpha}, which are no LoRA of rank 1 to {MAX_RANK}"
+            f"{path}: {module} has shapes {down}, {up} and {alpha}; a LoRA of rank 1 to {MAX_RANK} does not have these"
         )
     return down[0]
 
@@ -180,7 +180,7 @@ def differences(safetensors: Path, ckpt: Path) -> list[str]:
     for key, values in read_ckpt(ckpt):
         name = kohya_key(key)
         if name is None or name in seen:
-            found.append(f"{ckpt.name}: {key[:200]!r} is no key of a Kolors LoRA in DiffSynth's names")
+            found.append(f"{ckpt.name}: {key[:200]!r} is not a key of a Kolors LoRA in DiffSynth's names")
         elif name not in ours:
             found.append(f"{ckpt.name} has {key}, {safetensors.name} has no {name}")
         elif values.shape != theirs[name].shape or not np.array_equal(values, theirs[name]):

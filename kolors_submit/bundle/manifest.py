@@ -59,7 +59,7 @@ def files_below(folder: Path) -> list[str]:
             else:
                 names.append(path.relative_to(folder).as_posix())
             if len(names) + len(pending) > layout.MAX_FILES:
-                raise InputError(f"{folder} holds more than {layout.MAX_FILES} files; it is no bundle")
+                raise InputError(f"{folder} holds more than {layout.MAX_FILES} files, so it is not a bundle")
     return sorted(names)
 
 
@@ -87,7 +87,7 @@ def read(path: Path) -> Manifest:
         if problem:
             raise InputError(f"{path}: the name {name[:200]!r} {problem}")
         if not isinstance(entry, dict) or not is_sha256(entry.get("sha256")) or not _is_size(entry.get("size")):
-            raise InputError(f"{path}: the entry of {name!r} is no SHA-256 with a size")
+            raise InputError(f"{path}: the entry of {name!r} is not a SHA-256 with a size")
         entries[name] = Entry(entry["sha256"], entry["size"])
     return Manifest(entries)
 
@@ -100,7 +100,7 @@ def differences(folder: Path, manifest: Manifest) -> list[str]:
     for name in sorted(present & manifest.files.keys()):
         path, entry = folder / name, manifest.files[name]
         if path.is_symlink() or not path.is_file():
-            found.append(f"{name} is no plain file")
+            found.append(f"{name} is not a regular file")
         elif path.stat().st_size != entry.size:
             found.append(f"{name} has {path.stat().st_size} bytes, the manifest says {entry.size}")
         elif file_digest(path) != entry.sha256:

@@ -31,15 +31,15 @@ def coherence(bundle: Opened) -> Iterator[Finding]:
         yield fail("coherence", "scores.json does not say by which features the panels were compared")
     wrong = [name for name, diagonal in DIAGONALS.items() if not _is_matrix(value.get(name), len(panels), diagonal)]
     if wrong:
-        yield fail("coherence", f"{', '.join(wrong)} of scores.json: no symmetric table of {len(panels)} panels")
+        yield fail("coherence", f"{', '.join(wrong)} in scores.json: not a symmetric table of {len(panels)} panels")
         return
     style, mean, outlier = value["style"], value.get("mean"), value.get("outlier")
     pairs = [style[row][column] for row in range(len(style)) for column in range(row)] or [1.0]
     if mean is None or figure(mean) is None or abs(mean - fmean(pairs)) > TOLERANCE:
-        yield fail("coherence", f"the mean coherence is said to be {str(mean)[:20]}, the pairs give {fmean(pairs):.4f}")
+        yield fail("coherence", f"the stated mean coherence is {str(mean)[:20]}, but the pairs give {fmean(pairs):.4f}")
         return
     if outlier is not None and (type(outlier) is not int or not 1 <= outlier <= len(panels)):
-        yield fail("coherence", f"the panel that stands out is said to be {str(outlier)[:20]} of {len(panels)}")
+        yield fail("coherence", f"the stated outlier is {str(outlier)[:20]}, of {len(panels)} panels")
     yield from _gate(bundle, value, mean)
 
 
@@ -47,7 +47,7 @@ def _gate(bundle: Opened, value: dict[str, Any], mean: float) -> Iterator[Findin
     """The story's own limit, where it sets one."""
     threshold, passed = value.get("threshold"), value.get("passed")
     if threshold is not None and figure(threshold) is None:
-        yield fail("coherence", f"the limit on coherence is said to be {str(threshold)[:20]}, which is no number")
+        yield fail("coherence", f"the stated limit on coherence is {str(threshold)[:20]}, which is not a number")
         return
     if passed is not (None if threshold is None else mean >= threshold):
         yield fail("coherence", f"passed is {str(passed)[:20]} at a mean of {mean:.3f}")
@@ -55,7 +55,9 @@ def _gate(bundle: Opened, value: dict[str, Any], mean: float) -> Iterator[Findin
         return
     limit = bundle.story.gate.coherence
     if threshold != limit:
-        yield fail("coherence", f"scores.json holds coherence to {str(threshold)[:20]}, the story to {limit}")
+        yield fail(
+            "coherence", f"scores.json sets the limit on coherence to {str(threshold)[:20]}, the story to {limit}"
+        )
     if limit is not None and mean < limit:
         yield fail("coherence", f"the mean coherence {mean:.3f} is below the story's own {limit:g}")
 

@@ -44,9 +44,9 @@ def scores(bundle: Opened) -> Iterator[Finding]:
         yield fail("scores", "scores.json lacks the panels' scores, mean, minimum or threshold")
         return
     if abs(mean - fmean(values)) > TOLERANCE:
-        yield fail("scores", f"the mean is said to be {mean:.4f}, the panels' scores give {fmean(values):.4f}")
+        yield fail("scores", f"the stated mean is {mean:.4f}, but the panels' scores give {fmean(values):.4f}")
     if abs(minimum - min(values)) > TOLERANCE:
-        yield fail("scores", f"the minimum is said to be {minimum:.4f}, the lowest panel has {min(values):.4f}")
+        yield fail("scores", f"the stated minimum is {minimum:.4f}, but the lowest panel has {min(values):.4f}")
     if bundle.scores.get("passed") is not (mean >= threshold):
         yield fail("scores", f"passed is {bundle.scores.get('passed')}, but the mean is {mean:.3f} at {threshold:g}")
     if bundle.story is not None:
@@ -63,7 +63,7 @@ def _scores_of_story(value: dict[str, Any], values: list[float], threshold: floa
         yield fail("scores", "scores.json does not name the panels 1, 2, 3 … with their files")
     if threshold != bundle.story.gate.threshold:
         yield fail(
-            "scores", f"scores.json holds the mean to {threshold:g}, the story to {bundle.story.gate.threshold:g}"
+            "scores", f"scores.json sets the threshold to {threshold:g}, the story to {bundle.story.gate.threshold:g}"
         )
 
 
@@ -138,7 +138,9 @@ def data(bundle: Opened) -> Iterator[Finding]:
         elif not isinstance(picture.get("caption"), str):
             yield fail("data", f"picture {number} of data.json has no caption")
     if bundle.story is not None and not bundle.story.dataset.is_public:
-        yield warn("data", "the training pictures lie in a folder of the entrant's; nobody else can train it again")
+        yield warn(
+            "data", "the training pictures are in a private folder of the entrant's, so nobody else can train it again"
+        )
 
 
 def configuration(bundle: Opened) -> Iterator[Finding]:
@@ -167,7 +169,7 @@ def names(bundle: Opened) -> Iterator[Finding]:
     for problem in name_problems(submission.repository) if submission.repository is not None else ():
         yield fail("name", f"submission.repository: {problem}")
     if not bundle.is_demonstration and not is_contest_name(submission.display_name or ""):
-        yield warn("name", f"the contest's name is {CONTEST_NAME}; set submission.display_name")
+        yield warn("name", f"the contest asks for a name like {CONTEST_NAME}; set submission.display_name")
     if not bundle.is_demonstration and not bundle.story.team:
         yield warn("name", "the story names no team")
 

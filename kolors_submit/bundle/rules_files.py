@@ -37,13 +37,13 @@ def shape(folder: Path, names: list[str]) -> Iterator[Finding]:
         if problem:
             yield fail("paths", f"{name[:200]!r} {problem}")
         elif path.is_symlink() or not path.is_file():
-            yield fail("paths", f"{name} is a link or no plain file")
+            yield fail("paths", f"{name} is a link or not a regular file")
         elif path.stat().st_size > layout.size_limit(name):
             yield fail(
                 "sizes", f"{name} has {path.stat().st_size:,} bytes; at most {layout.size_limit(name):,} are allowed"
             )
         elif path.stat().st_nlink > 1:
-            yield warn("paths", f"{name} has another name outside (a hard link)")
+            yield warn("paths", f"{name} has a second name outside the bundle (a hard link)")
     for one, other in layout.collisions(names):
         yield fail("paths", f"{one} and {other} would be one file on some systems")
 
@@ -103,7 +103,8 @@ def _against_story(bundle: Opened, found: lora.LoraSummary) -> Iterator[Finding]
     if bundle.story is not None:
         train = bundle.story.train
         if (found.rank, found.max_rank) != (train.rank, train.rank):
-            yield fail("lora", f"the LoRA's rank is {found.rank} to {found.max_rank}, the story says {train.rank}")
+            ranks = f"{found.rank}" if found.rank == found.max_rank else f"{found.rank} to {found.max_rank}"
+            yield fail("lora", f"the LoRA's rank is {ranks}, the story says {train.rank}")
         if any(abs(alpha - train.alpha) > 1e-3 * train.alpha for alpha in found.alphas):
             yield fail("lora", f"the LoRA's alpha is {sorted(found.alphas)}, the story says {train.alpha:g}")
     if not bundle.is_demonstration and found.context not in (None, KOLORS_CONTEXT):
@@ -168,7 +169,7 @@ def _panel(bundle: Opened, name: str, **changed: Any) -> Iterator[Finding]:
     for key, value in meant.items():
         if said.get(key) != value:
             rule = "seeds" if key == "seed" else "prompts"
-            yield fail(rule, f"{name} was rendered with another {key} than story.yaml says")
+            yield fail(rule, f"{name} was not rendered with the {key} in story.yaml")
     if "workflow" in text:
         yield from _workflow(bundle, name, _json(text["workflow"]))
 
@@ -212,7 +213,7 @@ def _open_picture(path: Path, format: str, max_pixels: int) -> tuple[tuple[int, 
             picture.load()
             return picture.size, {str(key): value for key, value in picture.info.items()}
     except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
-        raise InputError(f"{path} is no sound {format} picture: {error}") from error
+        raise InputError(f"{path} is not a sound {format} picture: {error}") from error
 
 
 def _json(text: Any) -> dict[str, Any] | None:

@@ -77,7 +77,7 @@ def card(bundle: Opened) -> Iterator[Finding]:
         if BASE_MODEL not in _listed(keys.get("base_model")):
             yield fail("card", f"README.md's front matter needs base_model: {BASE_MODEL}")
         if keys.get("license") != "other":
-            yield fail("card", "a LoRA of Kolors stands under Kwai's model licence: README.md needs license: other")
+            yield fail("card", "a LoRA of Kolors falls under Kwai's model licence: README.md needs license: other")
     body = text[match.end() :]
     if len(body.strip()) < MIN_CHARACTERS or "LoRA" not in body:
         yield fail("introduction", f"README.md does not introduce the LoRA in at least {MIN_CHARACTERS} characters")

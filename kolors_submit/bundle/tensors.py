@@ -54,14 +54,14 @@ def read_header(path: Path) -> Header:
         prefix = file.read(8)
         length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else 0
         if not 2 <= length <= min(MAX_HEADER, size - 8):
-            raise InputError(f"{path} is no safetensors file with a header of at most {MAX_HEADER:,} bytes")
+            raise InputError(f"{path} is not a safetensors file with a header of at most {MAX_HEADER:,} bytes")
         text = file.read(length)
     try:
         value = json.loads(text.decode("utf-8"), object_pairs_hook=no_repeats)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: the header is no JSON: {error}") from error
+        raise InputError(f"{path}: the header is not valid JSON: {error}") from error
     if not isinstance(value, dict) or len(value) > MAX_TENSORS:
-        raise InputError(f"{path}: the header is no table of at most {MAX_TENSORS:,} tensors")
+        raise InputError(f"{path}: the header is not a table of at most {MAX_TENSORS:,} tensors")
     metadata = _metadata(path, value.pop("__metadata__", {}))
     tensors = {name: _info(path, name, entry, 8 + length) for name, entry in value.items()}
     _fill_the_file(path, tensors, 8 + length, size)
@@ -86,7 +86,7 @@ def as_float(values: np.ndarray, dtype: str) -> np.ndarray:
 def _metadata(path: Path, value: Any) -> dict[str, str]:
     texts = isinstance(value, dict) and all(isinstance(text, str) for text in value.values())
     if not texts or sum(len(key) + len(text) for key, text in value.items()) > MAX_METADATA:
-        raise InputError(f"{path}: the metadata is no table of texts with at most {MAX_METADATA:,} characters")
+        raise InputError(f"{path}: the metadata is not a table of texts with at most {MAX_METADATA:,} characters")
     return value
 
 
@@ -99,7 +99,7 @@ def _info(path: Path, name: str, entry: Any, data_start: int) -> TensorInfo:
     except (TypeError, KeyError):
         sound = False
     if not sound or len(name) > 1000 or len(shape) > MAX_DIMENSIONS:
-        raise InputError(f"{path}: the entry of {name[:200]!r} is not one of a safetensors header")
+        raise InputError(f"{path}: the entry of {name[:200]!r} is not valid in a safetensors header")
     if dtype not in DTYPES:
         raise InputError(f"{path}: {name!r} has the type {dtype[:20]!r}; LoRA weights are {', '.join(DTYPES)}")
     (start, end), shape = offsets, tuple(shape)

@@ -52,7 +52,7 @@ def problems(value: Any, story: Story, number: int, loras: Collection[str]) -> I
     """
     nodes = value.get("nodes") if isinstance(value, dict) else None
     if not isinstance(nodes, list) or len(nodes) > MAX_NODES or not all(isinstance(node, dict) for node in nodes):
-        yield "is no workflow"
+        yield "is not a workflow"
         return
     shot = shot_of(story, number, "lora")
     known = {node.type: node for node in (*comfyui.own(shot), *comfyui.contest(shot, story.train.alpha))}
@@ -66,6 +66,6 @@ def problems(value: Any, story: Story, number: int, loras: Collection[str]) -> I
             continue
         for (name, _), said in zip(known[type].widgets, values, strict=False):
             if type != graph.NOTE and name in meant and said not in meant[name]:
-                yield f"has another {name} than story.yaml"
+                yield f"has a different {name} from story.yaml"
             if name in ("lora_name", "lora_path") and Path(str(said)).name not in loras:
                 yield f"names the LoRA {str(said)[:80]!r}, which is not in this bundle"

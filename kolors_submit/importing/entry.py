@@ -95,7 +95,7 @@ def _say(value: dict[str, Any], bundle: Path, report: Reporter) -> None:
         report.note(remark)
     rows = [(one["field"], str(one["value"]), one["because"]) for one in value["guessed"]]
     if rows:
-        report.table("guessed, or said in two ways; --set FIELD=VALUE corrects it", ("field", "taken", "why"), rows)
+        report.table("guessed, or stated in two ways; --set FIELD=VALUE corrects it", ("field", "taken", "why"), rows)
     for name, why in value["absent"].items():
         report.say(f"        no {name}: {why}")
     report.stage("import", f"{bundle}; next: kolors-submit reproduce {bundle}", done=True)

@@ -36,7 +36,7 @@ def read_panels(folder: Path, names: Sequence[str], images: str | None, notes: N
         matched, word = match(some, pictures, where)
         if word or not matched:
             notes.remark(
-                word or f"what {where} says of {len(some)} pictures fits none of them by name, number or order"
+                word or f"what {where} says about {len(some)} pictures matches none of them by name, number or order"
             )
         for name, row in matched.items():
             told[name].append(row)

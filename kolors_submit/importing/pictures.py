@@ -64,7 +64,7 @@ def candidates(names: Sequence[str], wanted: str | None) -> list[str]:
     enough = {folder: found for folder, found in likely.items() if len(found) >= PANELS}
     if not enough:
         raise InputError(
-            f"no folder of the entry has {PANELS} pictures, which the contest asks for at least; "
+            f"no folder of the entry has {PANELS} pictures, the fewest that the contest accepts; "
             f"there are {_listed(folders) or 'none'}"
         )
     named = [folder for folder in enough if _PANELS.search(PurePosixPath(folder).name)]

@@ -77,7 +77,7 @@ def panels_of(pictures: Sequence[str], told: Mapping[str, Sequence[Told]], notes
             f"{', '.join(unknown[:12])}: name them in a prompt table (file, prompt, negative, seed)"
         )
     if unknown:
-        notes.remark(f"left out, no prompt was found for them: {', '.join(unknown[:12])}")
+        notes.remark(f"left out because no prompt was found: {', '.join(unknown[:12])}")
     for panel in known:
         for one in panel.told:
             for remark in one.remarks:
@@ -176,7 +176,9 @@ def _one_for_all(panels: Sequence[ToldPanel], name: str, default: Any, notes: No
             if getattr(told, name) not in (None, value):
                 elsewhere.setdefault(getattr(told, name), told.where)
     for other, where in elsewhere.items():
-        notes.guess(story_name, value, f"{where} says {other!r}; a story has one, and most panels' is taken")
+        notes.guess(
+            story_name, value, f"{where} says {other!r}; a story has one value, and that of most panels is taken"
+        )
     return value
 
 
@@ -194,10 +196,10 @@ def _noise(panels: Sequence[ToldPanel], lora: Scale, notes: Notes) -> str:
     """Where the seeds' noise was drawn, by the program that must have drawn it."""
     said = Counter(value for panel in panels if (value := panel.first("noise")[0]) is not None)
     if said:
-        noise, because = said.most_common(1)[0][0], "the program that drew the pictures does it so"
+        noise, because = said.most_common(1)[0][0], "the program that drew the pictures does it this way"
     elif lora.keys == "diffsynth":
         noise, because = "cuda-float16", "both programs that read DiffSynth's keys draw it on the GPU"
     else:
         noise, because = "cpu-float32", UNSAID
-    notes.guess("render.noise", noise, f"{because}; --noise says otherwise")
+    notes.guess("render.noise", noise, f"{because}; --noise overrides it")
     return str(noise)

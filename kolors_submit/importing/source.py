@@ -56,7 +56,7 @@ def names_in(folder: Path) -> list[str]:
         if problem:
             raise InputError(f"{name[:200]!r} {problem}; give it another name")
         if path.is_symlink() or not path.is_file():
-            raise InputError(f"{name} is a link or no plain file; put the file itself there")
+            raise InputError(f"{name} is a link or not a regular file; put the file itself there")
         if path.stat().st_size > most:
             raise InputError(f"{name} has {path.stat().st_size:,} bytes; at most {most:,} are allowed for its kind")
     for one, other in layout.collisions(names):

@@ -37,7 +37,7 @@ def csv_rows(text: str, where: str) -> list[Told]:
     try:
         lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
     except csv.Error as error:
-        raise InputError(f"{where} is no table: {error}") from error
+        raise InputError(f"{where} is not a table: {error}") from error
     cells = [line for line in lines if any(cell.strip() for cell in line)]
     return _rows(cells, where) if cells else []
 

@@ -64,7 +64,9 @@ def read_text(path: Path) -> str:
     Raises InputError where it is none of these, too large, or holds control characters.
     """
     if path.stat().st_size > MAX_TEXT:
-        raise InputError(f"{path.name} is larger than {MAX_TEXT:,} bytes; it is no prompt table or README")
+        raise InputError(
+            f"{path.name} is larger than {MAX_TEXT:,} bytes, which is too much for a prompt table or a README"
+        )
     data = path.read_bytes()
     # A byte order mark decides; UTF-8 is then the stricter of the two that have none, so it is tried first.
     marked = data.startswith((b"\xff\xfe", b"\xfe\xff"))
@@ -74,7 +76,7 @@ def read_text(path: Path) -> str:
         except UnicodeDecodeError:
             continue
         return plain(text.replace("\r\n", "\n").replace("\r", "\n"), path.name)
-    raise InputError(f"{path.name} is no text in UTF-8 or GBK; save it as UTF-8")
+    raise InputError(f"{path.name} is not text in UTF-8 or GBK; save it as UTF-8")
 
 
 def plain(text: str, where: str) -> str:

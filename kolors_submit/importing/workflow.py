@@ -78,7 +78,7 @@ def read(value: dict[str, Any], where: str) -> Told:
 def _editor_graph(value: Mapping[str, Any]) -> Graph:
     nodes, links = value["nodes"], value.get("links")
     if len(nodes) > MAX_NODES or not all(isinstance(node, dict) for node in nodes):
-        raise Unreadable(f"it is no list of at most {MAX_NODES} nodes")
+        raise Unreadable(f"it is not a list of at most {MAX_NODES} nodes")
     rows = links if isinstance(links, list) else []
     sources = {str(row[0]): str(row[1]) for row in rows if isinstance(row, list) and len(row) >= 2}
     return {str(node.get("id")): _editor_node(node, sources) for node in nodes}

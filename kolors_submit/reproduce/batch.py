@@ -104,7 +104,7 @@ def _read(path: Path) -> list[str]:
     try:
         lines = [line.strip() for line in path.read_text("utf-8-sig").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is no list of entries ({error}); put one source on each line") from error
+        raise InputError(f"{path} is not a list of entries ({error}); put one source on each line") from error
     sources = list(dict.fromkeys(line for line in lines if line and not line.startswith("#")))
     if not sources:
         raise InputError(f"{path} names no entry; put one source on each line")

@@ -80,7 +80,7 @@ def measure(job: Job, opened: Opened, ours: Mapping[int, Path]) -> Claims:
     if not wanted:
         job.report.note("the entry claims no scores")
     elif not comparable:
-        job.report.note(f"claimed scores are not compared: the entry was scored by another predictor than {name}")
+        job.report.note(f"claimed scores are not compared: the entry was scored by a predictor other than {name}")
     size = (job.story.render.width, job.story.render.height)
     sound = [path for path in theirs.values() if is_picture(path, size)]
     paths = [*sound, *ours.values()]
@@ -101,15 +101,15 @@ def false_claims(claims: Claims, opened: Opened) -> list[str]:
             continue
         if abs(scores.claimed - scores.theirs) > CLAIM:
             found.append(
-                f"scores: {layout.SCORES} claims {scores.claimed:.3f} for panel {number}; its picture scores "
-                f"{scores.theirs:.3f} by the same predictor"
+                f"scores: {layout.SCORES} claims {scores.claimed:.3f} for panel {number}, but the same "
+                f"predictor gives its picture {scores.theirs:.3f}"
             )
     assert opened.story is not None
     own = opened.story.gate.threshold
     threshold = own if opened.is_demonstration else max(own, CONTEST_THRESHOLD)
     if claims.measured is not None and claims.measured + CLAIM < threshold:
         found.append(
-            f"score: the entry's pictures score {claims.measured:.3f} by {claims.predictor}; the gate is {threshold:g}"
+            f"score: {claims.predictor} gives the entry's pictures {claims.measured:.3f}; the gate is {threshold:g}"
         )
     return found
 

@@ -127,7 +127,7 @@ def _refuse_endless(story: Story, panels: int, max_work: float | None) -> None:
     work = panels * render.steps * render.width * render.height / CONTEST_WORK
     if max_work is not None and work > max_work:
         raise InputError(
-            f"{panels} panels ask for {work:.0f} times the work of a contest entry; reproduce it by itself"
+            f"{panels} panels ask for {work:.0f} times the work of a contest entry; reproduce it on its own"
         )
 
 

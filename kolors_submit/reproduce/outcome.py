@@ -122,9 +122,11 @@ def say(value: Mapping[str, Any], out: Path, report: Reporter) -> None:
         score = "-" if difference is None else f"{difference:+.3f}"
         rows.append((panel["number"], panel["verdict"], *shown, score))
     columns = ("panel", "verdict", "mean", "max", "SSIM", "hash bits", "score")
-    report.table(f"differences; equivalent is {stated(value['limits'])}", columns, rows)
+    report.table(f"differences; equivalent means {stated(value['limits'])}", columns, rows)
     if value["compute"]["same_environment"] and value["pictures"] == "equivalent":
-        report.note("packages, processor and arithmetic here are the entry's: equal bytes were to be expected")
+        report.note(
+            "packages, processor and arithmetic are the same as the entry's, so equal bytes were to be expected"
+        )
     if "retrained" in value:
         report.stage("retrain", f"{value['retrained']['verdict']}: {value['retrained']['reason']}")
     said = f"{value['verdict']} ({len(rows)} of {value['chosen']['of']} panels)"

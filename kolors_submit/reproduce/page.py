@@ -19,10 +19,12 @@ Row = Mapping[str, Any]
 MEANINGS = {
     "reproduced": "Their panels came out here with the same bytes (identical), or within the limits that each report "
     "states (equivalent). Ranked by score; equal scores share a rank.",
-    "not reproduced": "Panels came out differently here, or the entry claims what is not so.",
-    "invalid": "The bundle breaks a rule, so it is no entry; where it was safe to open, its panels were compared.",
-    "fetch failed": "The hub or the disk did not give the files. Run the same command again to try once more.",
-    "failed here": "The program failed, which says nothing of the entry. Run the same command again to try once more.",
+    "not reproduced": "Panels came out differently here, or the entry makes a false claim.",
+    "invalid": "The bundle breaks a rule, so it is not a valid entry; where it was safe to open, its panels were "
+    "compared.",
+    "fetch failed": "The hub or the disk could not provide the files. Run the same command again to try once more.",
+    "failed here": "The program failed, or needs another --base or an update, which does not count against the entry. "
+    "Do what its problem says, or run the same command again to try once more.",
 }
 
 _LINKS = {SIDE_BY_SIDE: "pictures", REPRODUCTION: "report"}

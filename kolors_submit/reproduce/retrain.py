@@ -38,7 +38,9 @@ def retrain(job: Job, opened: Opened, numbers: Sequence[int], data: Path | None)
     """
     assert opened.story is not None
     if data is None and not opened.story.dataset.is_public:
-        return _end(NOT_RETRAINABLE, "its training pictures lie in a folder of the entrant's; give yours with --data")
+        return _end(
+            NOT_RETRAINABLE, "its training pictures are in a private folder of the entrant's; supply them with --data"
+        )
     source = str(data) if data is not None else opened.story.dataset.source
     again = dataclasses.replace(job, story=_story(opened.story, source), run=Run(job.run.folder / FOLDER))
     refused = _rebuild(again, opened)
@@ -49,7 +51,7 @@ def retrain(job: Job, opened: Opened, numbers: Sequence[int], data: Path | None)
     try:
         train(again)
     except InputError as error:
-        return _end("different", f"the training does not come to an end: {error}")
+        return _end("different", f"the training failed: {error}")
     return _compare(job, again, numbers)
 
 
@@ -71,7 +73,7 @@ def _rebuild(again: Job, opened: Opened) -> str | None:
         captioned = isinstance(again.story.dataset.captions, Captioner)
         prepare(again, known_captions((opened.data or {}).get("pictures")) if captioned else None)
     except InputError as error:
-        return f"its training pictures cannot be had: {error}"
+        return f"its training pictures are not available: {error}"
     rebuilt = read_json(again.run.data / "data.json")
     found = data_differences((opened.data or {}).get("pictures"), rebuilt["pictures"])
     if not found:
@@ -96,7 +98,7 @@ def known_captions(claimed: Any) -> dict[str, str]:
         except BadCaption:
             sound = False
         if not sound or known.setdefault(sha256, text) != text:
-            raise InputError(f"picture {number} of {layout.DATA} has no caption of its own that can be trained on")
+            raise InputError(f"picture {number} of {layout.DATA} has no single caption that can be trained on")
     return known
 
 
@@ -104,11 +106,11 @@ def data_differences(claimed: Any, rebuilt: Sequence[Mapping[str, Any]]) -> list
     """How the pictures that data.json lists (a stranger's words) differ from those prepared here, a sentence each."""
     if not isinstance(claimed, list) or not all(isinstance(picture, dict) for picture in claimed):
         return ["it lists no pictures"]
-    found = [] if len(claimed) == len(rebuilt) else [f"it lists {len(claimed)} pictures, here are {len(rebuilt)}"]
+    found = [] if len(claimed) == len(rebuilt) else [f"it lists {len(claimed)} pictures, there are {len(rebuilt)} here"]
     for number, (theirs, ours) in enumerate(zip(claimed, rebuilt, strict=False), start=1):
         keys = [key for key in ours if key not in _FREE and theirs.get(key) != ours[key]]
         if keys:
-            found.append(f"picture {number} has another {', '.join(keys)}")
+            found.append(f"picture {number} differs in {', '.join(keys)}")
     return found
 
 
@@ -125,7 +127,7 @@ def _compare(job: Job, again: Job, numbers: Sequence[int]) -> dict[str, Any]:
     verdict: Verdict = worst(verdicts)
     largest = max((one.mean for one in pixels if one is not None), default=None)
     shown = "nothing to compare" if largest is None else f"the panels differ by up to {largest:.3f} of 255 in the mean"
-    reason = f"{len(tensors)} tensors of the LoRA come out otherwise; {shown}"
+    reason = f"{len(tensors)} tensors of the LoRA come out differently; {shown}"
     figures = [None if one is None else dataclasses.asdict(one) for one in pixels]
     return _end(verdict, reason, tensors=tensors, panels=figures, limits=LIMITS)
 

@@ -65,7 +65,7 @@ def test_bombs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         unpack(bomb, tmp_path)
     with pytest.raises(InputError, match="has 2,000,000 bytes"):
         unpack(zipped(tmp_path / "b.zip", ("story.yaml", bytes(2_000_000))), tmp_path)
-    with pytest.raises(InputError, match="compressed in a way"):
+    with pytest.raises(InputError, match="a compression method"):
         unpack(zipped(tmp_path / "c.zip", ("a.md", b"1"), method=zipfile.ZIP_LZMA), tmp_path)
     many = zipped(tmp_path / "d.zip", *((f"{n}.md", b"") for n in range(layout.MAX_FILES + 1)))
     with pytest.raises(InputError, match="4,001 entries"):
@@ -78,10 +78,10 @@ def test_bombs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_damaged_files(tmp_path: Path) -> None:
     path = zipped(tmp_path / "a.zip", ("a.md", b"hello hello"))
     path.write_bytes(path.read_bytes().replace(b"hello hello", b"hello hellO"))
-    with pytest.raises(InputError, match="no readable zip"):
+    with pytest.raises(InputError, match="not a valid zip archive"):
         unpack(path, tmp_path)
     (tmp_path / "b.zip").write_bytes(b"PK nothing")
-    with pytest.raises(InputError, match="no readable zip"):
+    with pytest.raises(InputError, match="not a valid zip archive"):
         unpack(tmp_path / "b.zip", tmp_path)
     with pytest.raises(InputError, match="does not exist"):
         unpack(tmp_path / "c.zip", tmp_path)

@@ -111,11 +111,11 @@ def test_links_are_not_followed(bundle: Path, tmp_path: Path, failures: Callable
     secret.write_text("secret")
     (bundle / "post.md").unlink()
     (bundle / "post.md").symlink_to(secret)
-    assert failures(bundle) == ["paths: post.md is a link or no plain file"]
+    assert failures(bundle) == ["paths: post.md is a link or not a regular file"]
     (bundle / "post.md").unlink()
     shutil.rmtree(bundle / "comfyui")
     (bundle / "comfyui").symlink_to(tmp_path)
-    assert "paths: comfyui is a link or no plain file" in failures(bundle)
+    assert "paths: comfyui is a link or not a regular file" in failures(bundle)
 
 
 def test_nothing_is_opened_where_sizes_are_wrong(bundle: Path, failures: Callable[[Path], list[str]]) -> None:

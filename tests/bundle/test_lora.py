@@ -108,14 +108,14 @@ GOOD = pickle.dumps({"a": 1}, protocol=2)
         (b"cbuiltins\neval\n(S'1'\ntR.", "names builtins.eval"),
         (b"ctorch._utils\n_rebuild_tensor_v2\n)R.", "calls something"),
         (b"ctorch\nFloatStorage\n)R.", "calls something"),
-        (b"\x80\x02}q\x00(K\x01K\x02u.", "a key twice, or one that is no text"),
-        (GOOD, "is no tensor"),
+        (b"\x80\x02}q\x00(K\x01K\x02u.", "a key twice, or one that is not text"),
+        (GOOD, "is not a tensor"),
         (b"\x80\x02}.", "holds no table"),
         (b"\x80\x02]q\x00.", "has the instruction EMPTY_LIST"),
         (b"\x80\x02}q\x00h\x05.", "is damaged"),
         (b"", "damaged|ends too early"),
         (GOOD[:-1], "damaged|ends too early"),
-        (b"\x80\x02X\x01\x00\x00\x00aQ.", "no storage of numbers"),
+        (b"\x80\x02X\x01\x00\x00\x00aQ.", "not a storage of numbers"),
         (b"\x80\x02(((((.", "holds no table"),
     ],
 )
@@ -153,7 +153,7 @@ def test_storages_that_are_too_short(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="lacks a/data/0"):
         list(ckpt.read_ckpt(zipped(tmp_path / "x.ckpt", program)))
     (tmp_path / "legacy.ckpt").write_bytes(pickle.dumps({}))
-    with pytest.raises(InputError, match="no .ckpt that torch.save wrote"):
+    with pytest.raises(InputError, match="not a .ckpt that torch.save wrote"):
         list(ckpt.read_ckpt(tmp_path / "legacy.ckpt"))
 
 
@@ -227,16 +227,16 @@ def test_headers_with_values_of_other_kinds(tmp_path: Path, place: str, odd: obj
 def test_numbers_that_no_file_has(tmp_path: Path) -> None:
     most = 10**4299  # as many digits as Python reads; the sum with the header's length has one more
     entry = {"dtype": "F64", "shape": [most // 8 * 10 - 1], "data_offsets": [0, (most // 8 * 10 - 1) * 8]}
-    with pytest.raises(InputError, match="is not one of a safetensors header"):
+    with pytest.raises(InputError, match="is not valid in a safetensors header"):
         tensors.read_header(safetensors_file(tmp_path / "x", json.dumps({"a": entry}).encode()))
 
 
 def test_a_header_longer_than_the_file(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(struct.pack("<Q", 1 << 60) + b"{}")
-    with pytest.raises(InputError, match="no safetensors file"):
+    with pytest.raises(InputError, match="not a safetensors file"):
         tensors.read_header(tmp_path / "x")
     (tmp_path / "x").write_bytes(b"")
-    with pytest.raises(InputError, match="no safetensors file"):
+    with pytest.raises(InputError, match="not a safetensors file"):
         tensors.read_header(tmp_path / "x")
 
 

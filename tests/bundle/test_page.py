@@ -146,4 +146,4 @@ def test_matrices_are_drawn_where_they_can_be_read(tmp_path: Path, size: int, ou
 def test_a_failed_gate_is_seen(tmp_path: Path) -> None:
     job = make_run(tmp_path, mean=5.0)
     text = page_of(replace(job, story=story(language="en")))
-    assert "not passed" in text and 'class="seal failed"' in text and text.count('class="bar low"') == 8
+    assert ">failed · threshold 6<" in text and 'class="seal failed"' in text and text.count('class="bar low"') == 8

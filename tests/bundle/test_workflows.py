@@ -38,10 +38,10 @@ def test_what_the_contests_node_cannot_take_is_left_out_and_said(tmp_path: Path)
 CASES: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "another node": (lambda v: v["nodes"].append({"type": "RunShell", "widgets_values": ["rm"]}), "'RunShell'"),
     "a node without a name": (lambda v: v["nodes"].append({"type": ["KSampler"]}), "is not one of ours"),
-    "another seed": (lambda v: v["nodes"][6]["widgets_values"].__setitem__(0, 5), "another seed"),
-    "another prompt": (lambda v: v["nodes"][3]["widgets_values"].__setitem__(0, ["x"]), "another text"),
+    "a different seed": (lambda v: v["nodes"][6]["widgets_values"].__setitem__(0, 5), "a different seed"),
+    "another prompt": (lambda v: v["nodes"][3]["widgets_values"].__setitem__(0, ["x"]), "a different text"),
     "another lora": (lambda v: v["nodes"][1]["widgets_values"].__setitem__(0, "x.safetensors"), "not in this bundle"),
-    "no nodes": (lambda v: v.pop("nodes"), "is no workflow"),
+    "no nodes": (lambda v: v.pop("nodes"), "is not a workflow"),
 }
 
 

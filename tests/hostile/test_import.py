@@ -90,14 +90,14 @@ FILES = [
     Case("file", "picture that is a link", link("/etc/passwd"), "is a link", nothing),
     Case("file", "dangling link", link("/nowhere"), "is a link", nothing),
     Case("file", "LoRA that is a link", hard("猫.ckpt", lambda p: p.symlink_to("/etc/passwd")), "is a link", nothing),
-    Case("file", "table that is a pipe", hard("提示词.csv", os.mkfifo), "no plain file", nothing),
+    Case("file", "table that is a pipe", hard("提示词.csv", os.mkfifo), "not a regular file", nothing),
     Case("file", "thousands of files", many, "more than 4000 files", put("captions/1.txt", "猫")),
     Case("file", "LoRA of a terabyte", sparse("猫.ckpt", 10**12), "猫.ckpt has 1,000,000,000,000", nothing),
     Case("file", "table of a gigabyte", sparse("提示词.csv", 10**9), "提示词.csv has 1,000,000,000", nothing),
     Case("file", "README of a megabyte", put("README.md", "x" * 10**6 + "y"), "larger than 1,000,000",
         put("README.md", "# 猫\n" + "一只猫。" * 20_000)),
     Case("file", "a direction-changing name", put("a\u202egnp.md", "x"), "control or formatting", put("说明.md", "x")),
-    Case("file", "a device's name", put("con.md", "x"), "keeps for a device", put("conch.md", "x")),
+    Case("file", "a device's name", put("con.md", "x"), "a name reserved on Windows", put("conch.md", "x")),
     Case("file", "names that differ in case", lambda f: [put("README.md", "x")(f), put("readme.MD", "x")(f)],
         "would be one file", put("readme2.MD", "x")),
 ]  # fmt: skip
@@ -119,9 +119,9 @@ PROMPTS = [
         put("README.md", f"# {MARKUP}")),
     Case("prompt", "thousands of rows", put("提示词.csv", as_csv([*rows(), *rows()[1:] * 200])), "at most 1,000",
         put("提示词.csv", as_csv(rows()))),
-    Case("prompt", "a cell without an end", put("提示词.csv", as_csv(rows()) + '"x'), "is no table",
+    Case("prompt", "a cell without an end", put("提示词.csv", as_csv(rows()) + '"x'), "is not a table",
         put("提示词.csv", as_csv(rows()) + "\r\n\r\n")),
-    Case("prompt", "no text at all", put("README.md", b"\x81\x00\xff"), "no text in UTF-8 or GBK", nothing),
+    Case("prompt", "no text at all", put("README.md", b"\x81\x00\xff"), "not text in UTF-8 or GBK", nothing),
 ]  # fmt: skip
 
 
@@ -222,12 +222,12 @@ def huge_rank(tensors: dict[str, np.ndarray]) -> None:
 sound_kohya = kohya(lambda tensors: None, {"ss_output_name": "猫"})
 
 LORAS = [
-    Case("lora", "os.system", lora(zipped_pickle(pickle.dumps(Harm()))), "it is no plain table", nothing),
-    Case("lora", "os.system in a dict", lora(zipped_pickle(pickle.dumps({"a": Harm()}))), "no plain table", nothing),
+    Case("lora", "os.system", lora(zipped_pickle(pickle.dumps(Harm()))), "it is not a plain table", nothing),
+    Case("lora", "os.system in a dict", lora(zipped_pickle(pickle.dumps({"a": Harm()}))), "not a plain table", nothing),
     Case("lora", "eval by name", lora(zipped_pickle(b"cbuiltins\neval\n(V1\ntR.")), "was not loaded", nothing),
-    Case("lora", "the old format", lora(pickle.dumps(Harm())), "no .ckpt that torch.save wrote", nothing),
+    Case("lora", "the old format", lora(pickle.dumps(Harm())), "not a .ckpt that torch.save wrote", nothing),
     Case("lora", "a pickle called safetensors", lambda f: [(f / "猫.ckpt").unlink(), put("a.safetensors",
-        zipped_pickle(pickle.dumps(Harm())))(f)], "no safetensors file", sound_kohya),
+        zipped_pickle(pickle.dumps(Harm())))(f)], "not a safetensors file", sound_kohya),
     Case("lora", "header of terabytes", lambda f: [(f / "猫.ckpt").unlink(), put("a.safetensors",
         len(BIG_HEADER).to_bytes(8, "little") + BIG_HEADER)(f)], "describes", sound_kohya),
     Case("lora", "not a number", kohya(fill("lora_up.weight", float("nan"))), "not finite", sound_kohya),
@@ -336,7 +336,7 @@ def zipped(path: Path, entries: dict[str, bytes], mode: int = 0o100644) -> Path:
     ("entries", "mode", "said"),
     [
         ({"../outside.md": b"x"}, 0o100644, "an empty part, . or .."),
-        ({"/tmp/harm.md": b"x"}, 0o100644, "no relative path"),
+        ({"/tmp/harm.md": b"x"}, 0o100644, "not a relative path"),
         ({"a.md": b"/etc/passwd"}, 0o120777, "link or a device"),
         ({"a.md": bytes(50_000_000)}, 0o100644, "at most"),
         ({"a.png": bytes(50_000_000)}, 0o100644, "compressed more than 200-fold"),

@@ -165,7 +165,7 @@ def test_a_notebooks_second_picture_of_one_seed_has_none(entry):
     assert [panel["prompt"] for panel in panels] == ["猫"] * 8
     assert {f"panels.{n}.seed" for n in range(2, 9)} <= entry.guessed().keys()
     assert "panels.1.seed" not in entry.guessed()
-    assert "does it so" in entry.guessed()["render.noise"]
+    assert "does it this way" in entry.guessed()["render.noise"]
 
 
 def server_form(number):

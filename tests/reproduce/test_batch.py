@@ -76,7 +76,7 @@ def test_each_entry_gets_its_verdict_and_none_stops_the_rest(hub, made, tmp_path
     assert places == sorted(places)
     problems = {row["entry"]: row["problems"] for row in rows}
     assert "scores.json claims" in problems[str(tmp_path / "scores")]
-    assert "no readable zip" in problems[str(broken)]
+    assert "not a valid zip archive" in problems[str(broken)]
 
 
 def test_it_goes_on_and_tries_again_what_could_not_be_fetched(hub, made):
@@ -179,7 +179,7 @@ def test_an_error_that_nobody_thought_of_is_kept_for_one_entry(made, monkeypatch
 
 @pytest.mark.parametrize(
     ("text", "options", "said"),
-    [("", {}, "names no entry"), ("# only this\n", {}, "names no entry"), (None, {}, "no list"),
+    [("", {}, "names no entry"), ("# only this\n", {}, "names no entry"), (None, {}, "not a list"),
      ("x", {"sample": 0}, "at least one"), ("x", {"base": "nowhere"}, "no such folder")],
 )  # fmt: skip
 def test_a_call_that_cannot_be_is_said_once(tmp_path, text, options, said):

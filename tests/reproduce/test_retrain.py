@@ -37,7 +37,7 @@ def test_private_pictures_that_are_supplied_give_the_same_lora(made, capsys):
 def test_private_pictures_that_are_not_supplied(made):
     replace(made.bundle, "story.yaml", str(made.pictures), "/etc")
     rebuild(made.bundle)
-    with pytest.raises(RuleError, match="not retrainable: its training pictures lie in a folder of the entrant's"):
+    with pytest.raises(RuleError, match="not retrainable: its training pictures are in a private folder"):
         made.reproduce(sample=1, retrain=True)
     value = read_json(made.out / "reproduction.json")
     assert value["verdict"] == "not retrainable" and value["pictures"] == "identical"
@@ -53,10 +53,10 @@ def one_pixel(pictures):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (one_pixel, "picture 3 has another prepared_sha256, sha256"),
-        (lambda pictures: (pictures / "1.txt").write_text("a cat"), "picture 2 has another caption"),
-        (lambda pictures: (pictures / "3.png").unlink(), "it lists 4 pictures, here are 3"),
-        (shutil.rmtree, "cannot be had"),
+        (one_pixel, "picture 3 differs in prepared_sha256, sha256"),
+        (lambda pictures: (pictures / "1.txt").write_text("a cat"), "picture 2 differs in caption"),
+        (lambda pictures: (pictures / "3.png").unlink(), "it lists 4 pictures, there are 3 here"),
+        (shutil.rmtree, "are not available"),
     ],
 )
 def test_other_pictures_than_those_of_data_json(made, tmp_path, change, said):
@@ -151,7 +151,7 @@ SHA, OTHER = "a" * 64, "b" * 64
 def test_captions_that_are_none_are_not_trained_on(sha256, caption):
     pictures = [{"sha256": SHA, "caption": "a dog"}, {"sha256": sha256, "caption": caption}]
     for claimed in (pictures, [pictures[0], caption]):
-        with pytest.raises(InputError, match=r"picture 2 of data\.json has no caption of its own"):
+        with pytest.raises(InputError, match=r"picture 2 of data\.json has no single caption"):
             known_captions(claimed)
 
 

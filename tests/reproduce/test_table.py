@@ -178,7 +178,7 @@ def test_which_panels_were_drawn_stands_there(tmp_path):
 
 
 def test_scores_that_are_not_to_be_compared_are_told_apart(tmp_path):
-    warning = "those are not to be compared"
+    warning = "so they cannot all be compared"
     write_tables(tmp_path, [result("a"), result("b", status="invalid", predictor="q", measured=False)])
     assert warning not in (tmp_path / "table.html").read_text("utf-8")
     for other in ({"predictor": "q"}, {"measured": False}):
