@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from kolors_submit import environment
 from kolors_submit.bundle.pack import pack
 from tests.bundle.runs import make_run
+
+
+@pytest.fixture(scope="session", autouse=True)
+def same_packages() -> Iterator[None]:
+    """The packages that are installed are asked for once: hundreds of files, and no test installs one."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(environment, "packages", functools.cache(environment.packages))
+        yield
 
 
 @pytest.fixture(scope="session")

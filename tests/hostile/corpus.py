@@ -135,14 +135,19 @@ def story_line(line: str) -> Spoil:
     return spoil
 
 
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+"""Megabytes are written here, which takes PyYAML without libyaml seconds."""
+
+
 def story_value(*keys: Any, value: Any) -> Spoil:
     def spoil(folder: Path) -> None:
         path = folder / "story.yaml"
-        values = inner = yaml.safe_load(path.read_text("utf-8"))
+        values = inner = yaml.load(path.read_text("utf-8"), LOADER)
         for key in keys[:-1]:
             inner = inner[key]
         inner[keys[-1]] = value
-        path.write_text(yaml.safe_dump(values, allow_unicode=True, sort_keys=False), "utf-8")
+        path.write_text(yaml.dump(values, Dumper=DUMPER, allow_unicode=True, sort_keys=False), "utf-8")
 
     return spoil
 

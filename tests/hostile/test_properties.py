@@ -25,6 +25,7 @@ from kolors_submit.errors import InputError
 from kolors_submit.story import Story, load_story
 from kolors_submit.text import STEERING
 from tests.bundle.conftest import packed  # noqa: F401 - a fixture
+from tests.hostile.corpus import LOADER
 
 GENERATED = settings(
     max_examples=150,
@@ -168,7 +169,7 @@ def test_story_with_edits(packed, changes):
 @given(data=st.data())
 def test_story_with_any_value_somewhere(packed, data):
     """One part of a sound story, however deep it lies, is replaced by anything that YAML can write."""
-    story = part = yaml.safe_load((packed / "story.yaml").read_bytes())
+    story = part = yaml.load((packed / "story.yaml").read_bytes(), LOADER)
     while True:
         keys = list(part) if isinstance(part, dict) else list(range(len(part)))
         key = data.draw(st.sampled_from(keys))

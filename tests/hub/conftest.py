@@ -17,6 +17,7 @@ def hub(tmp_path, monkeypatch):
     """A served hub with the account alice, whose token is in the environment."""
     import huggingface_hub.constants
     import huggingface_hub.file_download
+    import modelscope_hub._download_control as downloads
     import modelscope_hub._upload as upload
 
     with serve(Hub()) as served:
@@ -34,6 +35,7 @@ def hub(tmp_path, monkeypatch):
         monkeypatch.setattr(huggingface_hub.file_download, "HUGGINGFACE_CO_URL_TEMPLATE", template)
         # The client waits longer and longer between its attempts; the attempts themselves stay.
         monkeypatch.setattr(upload.time, "sleep", lambda seconds: None)
+        monkeypatch.setattr(downloads._DownloadControl, "sleep", lambda control, seconds: control.check())
         yield served
         assert served.unknown == []
 

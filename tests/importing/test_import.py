@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import zipfile
+from dataclasses import replace as replace_fields
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,9 @@ from kolors_submit.bundle.check import check
 from kolors_submit.bundle.opened import open_values
 from kolors_submit.errors import InputError, OutsideError
 from kolors_submit.export import comfyui, graph
+from kolors_submit.hub.source import parse
+from kolors_submit.importing.source import open_entry
+from kolors_submit.report import quiet
 from kolors_submit.story import StoryError, load_story
 from tests.bundle.printed import printed
 from tests.bundle.spoil import edit_json, rebuild, replace
@@ -91,8 +95,8 @@ def test_a_repository_on_a_hub(hub, entry, where):
     before = hub.count("GET")
     del hub.repositories["alice/Old-Cat"].files["作品/8.png"]
     hub.repositories["alice/Old-Cat"].files["作品/第8张.png"] = files["作品/8.png"]
-    value = entry.imported(source=f"{where}:alice/Old-Cat")
-    assert value["files"]["images/08.png"]["from"] == "作品/第8张.png"
+    with open_entry(parse(f"{where}:alice/Old-Cat"), fetched, quiet()) as folder:
+        assert folder == fetched and replace_fields(entry, folder=folder).read()[0].pictures[7] == "作品/第8张.png"
     assert hub.count("GET") - before <= 4, "what was fetched is fetched again"
     assert not (fetched / "作品/8.png").exists()
 

@@ -216,7 +216,7 @@ def shared(made, sources, out: Path) -> tuple[list[Request], Call]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kill", [False, True])
-def test_processes_share_a_list(hub, made, tmp_path, kill):
+def test_processes_share_a_list(hub, made, tmp_path, monkeypatch, kill):
     """On a GPU machine each process sees a card of its own; here none of them sees one. One may die.
 
     What cannot be fetched is tried once and told once, not once by every process.
@@ -225,6 +225,7 @@ def test_processes_share_a_list(hub, made, tmp_path, kill):
     out = tmp_path / "results"
     entries, call = shared(made, [*folders[:2], "modelscope:alice/Nobody", *folders[2:], tmp_path / "nothing"], out)
     told = []
+    monkeypatch.setattr(batch.time, "sleep", threading.Event().wait)  # the hub's fixture has nobody sleep
     if kill:
         threading.Thread(target=kill_who_is_at_an_entry, args=(out,), daemon=True).start()
     bases = {str(made.base): open_base(made.base)}

@@ -38,7 +38,7 @@ def result(source: str, /, **values) -> dict:
     return described | values
 
 
-def test_ranks_follow_measured_scores(tmp_path):
+def test_ranks_follow_measured_scores(no_page, tmp_path):
     results = [
         result("boaster", score=9.9, measured=False),
         result("second", score=6.1),
@@ -70,6 +70,12 @@ def test_marks_that_the_jury_wrote_stay(tmp_path):
     assert 'data-value="31">31</td>' in (tmp_path / "table.html").read_text("utf-8")
 
 
+@pytest.fixture
+def no_page(monkeypatch):
+    """The CSV alone: a page's letters are cut from a font, which takes long."""
+    monkeypatch.setattr(tables, "page_text", lambda *rest: "")
+
+
 def marked(folder: Path) -> list[list[str]]:
     """The table with a mark for each entry, as a judge fills it in."""
     rows = list(csv.reader(io.StringIO((folder / "table.csv").read_text("utf-8-sig"), newline="")))
@@ -86,7 +92,7 @@ def saved(rows: list[list[str]], encoding: str, delimiter: str, cut: bool = Fals
 @pytest.mark.parametrize("cut", [False, True])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gbk", "utf-16"])
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
-def test_marks_stay_however_a_spreadsheet_saves_them(tmp_path, encoding, delimiter, cut):
+def test_marks_stay_however_a_spreadsheet_saves_them(no_page, tmp_path, encoding, delimiter, cut):
     results = [result("modelscope:a/一", title="雨, 天"), result("=b", title='"猫"; 狗'), result("'quoted")]
     write_tables(tmp_path, results)
     (tmp_path / "table.csv").write_bytes(saved(marked(tmp_path), encoding, delimiter, cut))
@@ -95,7 +101,7 @@ def test_marks_stay_however_a_spreadsheet_saves_them(tmp_path, encoding, delimit
     assert {path.name for path in tmp_path.glob("table*")} == {"table.csv", "table.html"}
 
 
-def test_a_table_that_cannot_be_read_is_kept_and_said_and_never_overwritten(tmp_path):
+def test_a_table_that_cannot_be_read_is_kept_and_said_and_never_overwritten(no_page, tmp_path):
     kept = ["rank;entry\r\n1;é".encode("latin-1"), b"", b"\xff\xfe\x00", b'"rank","entry"\r\n']
     names = ["table.old.csv", "table.old-2.csv", "table.old-3.csv", "table.old-4.csv"]
     for data, name in zip(kept, names, strict=True):
@@ -105,7 +111,7 @@ def test_a_table_that_cannot_be_read_is_kept_and_said_and_never_overwritten(tmp_
     assert [(tmp_path / name).read_bytes() for name in names] == kept
 
 
-def test_marks_of_entries_that_are_no_longer_listed_are_kept(tmp_path):
+def test_marks_of_entries_that_are_no_longer_listed_are_kept(no_page, tmp_path):
     write_tables(tmp_path, [result("a"), result("b")])
     rows = marked(tmp_path)
     (tmp_path / "table.csv").write_bytes(saved(rows, "utf-8-sig", ","))
@@ -122,7 +128,7 @@ def hostile(words):
     return [result(f"a{n}", **{name: [words] if name == "problems" else words}) for n, name in enumerate(fields)]
 
 
-def test_hostile_words_are_no_formula(tmp_path):
+def test_hostile_words_are_no_formula(no_page, tmp_path):
     write_tables(tmp_path, [one for words in FORMULAS for one in hostile(words)])
     rows = table(tmp_path)
     assert len(rows) == 6 * len(FORMULAS)
@@ -164,7 +170,7 @@ def test_hostile_words_are_no_mark_up(tmp_path):
     assert "\u202e" not in page and "\x1b" not in page
 
 
-def test_which_panels_were_drawn_stands_there(tmp_path):
+def test_which_panels_were_drawn_stands_there(no_page, tmp_path):
     results = [
         result("some", panels={"identical": 2}, rendered=[3, 7], of=8),
         result("one", panels={"identical": 1}, rendered=[3], of=8),
