@@ -14,7 +14,7 @@ from kolors_submit.report import quiet
 from kolors_submit.reproduce.source import fetch
 from kolors_submit.weights.guard import is_own
 from tests.hub.conftest import entry, hub, packed_entry  # noqa: F401 - fixtures
-from tests.hub.server import Hub, serve
+from tests.hub.server import Hub, Stored, serve
 
 NAME = "alice/Rainy-Cat"
 HUBS = ("modelscope", "huggingface")
@@ -23,9 +23,11 @@ SOUND = {"sha256": "0" * 64, "size": 1}
 
 @pytest.fixture(params=HUBS)
 def source(request, hub, entry):
-    """A published entry."""
-    publish(entry, Target(NAME, request.param), quiet())
-    return parse(f"{request.param}:{NAME}")
+    """An entry on a hub, as publishing leaves it there."""
+    hub.repositories[NAME] = Stored({path.relative_to(entry).as_posix(): data for path, data in tree(entry).items()})
+    found = parse(f"{request.param}:{NAME}")
+    found.open()  # at their first request the clients write what they remember below their homes
+    return found
 
 
 def change_manifest(hub, name, value):
