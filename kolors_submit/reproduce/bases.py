@@ -45,7 +45,8 @@ def finder(request: Request, report: Reporter, ask: Ask | None) -> FindBase:
     """
 
     def find(name: str) -> weights.Base:
-        if name == KOLORS != request.base and ask is None and not request.yes and _missing():
+        agreed = name == request.base or request.yes or ask is not None
+        if name == KOLORS and not agreed and _missing():
             raise _unasked()
         return weights.find_base(name, report, request.device, _final(ask), request.yes)
 

@@ -62,7 +62,7 @@ def reproduce_list(path: Path, request: Request, report: Reporter, ask: Ask | No
     ]
     call = call_for(request)
     _refuse_call(entries, report, ask)
-    left = [entry for entry in entries if not call.has_tried(entry)]
+    left = [entry for entry in entries if call.settled(entry) is None]
     report.stage("list", f"{len(entries)} entries, {len(entries) - len(left)} of them done already")
 
     told = itertools.count(len(entries) - len(left) + 1)
@@ -87,7 +87,7 @@ def reproduce_list(path: Path, request: Request, report: Reporter, ask: Ask | No
 
 def _summary(entries: Sequence[Request], call: Call, table: Path, report: Reporter) -> dict[str, Any]:
     """How many entries came to which status; raises OutsideError where some have no verdict."""
-    results = [result for entry in entries if call.has_tried(entry) and (result := result_of(entry)) is not None]
+    results = [result for entry in entries if (result := call.settled(entry)) is not None]
     counts = Counter(str(result["status"]) for result in results)
     said = ", ".join(f"{count} {status}" for status, count in counts.most_common())
     report.stage("verdict", f"{said}; see {table}", done=True)
@@ -143,7 +143,7 @@ def work(entries: Sequence[Request], call: Call, find_base: FindBase, tell: Tell
     parent = multiprocessing.parent_process()
     find_base = functools.cache(find_base)
     # Evaluated when all have been gone through: what a process that died meanwhile was at.
-    left = (entry for entry in entries if not call.has_tried(entry))
+    left = (entry for entry in entries if call.settled(entry) is None)
     with keeping():
         for entry in itertools.chain(entries, left):
             if parent is not None and not parent.is_alive():
@@ -165,9 +165,10 @@ def share(
     try:
         while waiting:
             alive = any(process.is_alive() for process in processes)
-            for entry in [entry for entry in waiting if call.has_tried(entry)]:
-                waiting.remove(entry)
-                tell(result_of(entry) or {})
+            for entry in list(waiting):
+                if (result := call.settled(entry)) is not None:
+                    waiting.remove(entry)
+                    tell(result)
             if not alive:
                 return
             time.sleep(0.2)
@@ -186,8 +187,8 @@ def _end(processes: Sequence[BaseProcess]) -> None:
 
 
 def _work_on(card: str, entries: Sequence[Request], call: Call, bases: Mapping[str, weights.Base]) -> None:
+    """What a process does: judge on one card, until it is asked to stop."""
     os.environ["CUDA_VISIBLE_DEVICES"] = card
-
     signals = (signal.SIGINT, signal.SIGTERM)
 
     def stop(number: int, frame: FrameType | None) -> None:

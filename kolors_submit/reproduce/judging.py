@@ -40,14 +40,13 @@ class Call:
     options: dict[str, Any]
     id: str = field(default_factory=lambda: secrets.token_hex(8))
 
-    def has_tried(self, entry: Request) -> bool:
-        """Whether this call need not look at an entry again: there is a verdict, or it came to none in this call."""
+    def settled(self, entry: Request) -> dict[str, Any] | None:
+        """The result that this call leaves as it is: a verdict with the same options, or whatever it came to itself."""
         result = result_of(entry)
-        return result is not None and (self.is_verdict(result) or result.get("call") == self.id)
-
-    def is_verdict(self, result: dict[str, Any]) -> bool:
-        """Whether a result is a verdict that holds: by a call with the same options, and none to be tried again."""
-        return result.get("options") == self.options and result.get("status") not in AGAIN
+        if result is None:
+            return None
+        verdict = result.get("options") == self.options and result.get("status") not in AGAIN
+        return result if verdict or result.get("call") == self.id else None
 
 
 def call_for(request: Request) -> Call:
@@ -63,11 +62,11 @@ def result_of(entry: Request) -> dict[str, Any] | None:
 
 
 def judge(entry: Request, call: Call, find_base: FindBase) -> dict[str, Any] | None:
-    """One entry's result, written; None where this call has tried it, or another process is at it."""
+    """One entry's result, written; None where it is settled, or another process is at it."""
     assert entry.out is not None
     try:
         with Run(entry.out).hold("reproduce"):
-            if call.has_tried(entry):
+            if call.settled(entry) is not None:
                 return None
             begun = entry.out / BEGUN
             deaths = (read_json(begun) or {}).get("times", 0)

@@ -148,7 +148,7 @@ def test_an_entry_without_a_verdict_is_tried_once_a_call(made, monkeypatch):
     for call in (one, one, other):
         work([entry], call, lambda name: None, told.append)
     assert len(tried) == len(told) == 2 and {result["status"] for result in told} == {"failed here"}
-    assert one.id != other.id and not one.has_tried(entry) and other.has_tried(entry)
+    assert one.id != other.id and one.settled(entry) is None and other.settled(entry) == told[1]
 
 
 def test_a_newer_format_is_for_a_newer_program_to_judge(made):
