@@ -158,7 +158,7 @@ def profile(models: Models, plan: RenderPlan) -> dict[str, Any]:
     sizes = torch.tensor([1024.0, 1024, 0, 0, 1024, 1024], device="cuda").repeat(n, 1)
     latents, t = torch.randn(n, 4, 128, 128, **half), torch.tensor([500.0], device="cuda")  # type: ignore[arg-type]
     one = torch.randn(1, 4, 128, 128, device="cuda")
-    with arithmetic("cuda"):
+    with arithmetic():
         for _ in range(2):
             models.unet(latents, t, text, sizes, pooled)
             models.decoder(one)

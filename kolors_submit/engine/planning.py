@@ -5,7 +5,7 @@ Nothing here imports torch or looks at the machine: `device.read_machine` does.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from kolors_submit.device import Machine
 from kolors_submit.engine.memory import WORKSPACE, Compute, compute_for
@@ -23,16 +23,13 @@ COMPILE_PAYS = 400
 COMPILE_PAYS_TRAINING = 100
 """The same in full-size training samples, forward and backward."""
 
-GRAPH_PAYS = 4 * 0.45e9
-"""Activations of a forward up to which launching its kernels takes longer than running them."""
-
 # Bytes at the full size, 1024x1024, measured on one H200 (bench/results/gpu.json).
 RENDER_IMAGE = 0.45e9
 """Activations of one image in a forward."""
 RENDER_8_BIT = 1.3
 """Bytes of a parameter where the linear layers are in 8 bits and the convolutions as they are."""
-DECODE_PICTURE = 4.6e9
-"""The VAE's decoder on one picture, in float32."""
+DECODE_PICTURE = 2.5e9
+"""The VAE's decoder on one picture, in float16."""
 TRAIN_SAMPLE = {"none": 4.6e9, "selective": 0.7e9}
 """Activations of one training sample, by checkpointing."""
 TRAIN_LORA = {"none": 2.9e9, "selective": 1.5e9}
@@ -41,6 +38,10 @@ TRAIN_8_BIT = 1.4
 """Bytes of a parameter where the frozen base is in 8 bits: the convolutions stay as they are."""
 STREAMED_TEXT = 1.6e9
 """The text encoder one layer at a time, whose widest part is the embedding table."""
+
+Room = Literal["graph", "shared", "offload"]
+"""What the UNet leaves to the decoder: memory beside its CUDA graph, whose own nobody else can use; what its
+activations took; or all, waiting in host memory."""
 
 MERGED_TARGETS = {"to_q", "to_k", "to_v", "to_out"}
 """The layers whose LoRA `engine.lora_unet` trains: the attentions' four projections."""
@@ -124,24 +125,24 @@ def render_plans(machine: Machine, settings: Render, panels: int, sizes: Sizes) 
     batches = [largest >> shift for shift in range(largest.bit_length() - 1)]
     # `fast` counts like `exact`: its few forwards pay from the second call on, when what was compiled is on disk.
     compiled = machine.compiler and panels * settings.steps * 2 * sizes.share >= COMPILE_PAYS
-    plans = [_render_plan(machine, sizes, batch, compiled, None, offload=False) for batch in batches]
-    plans.append(_render_plan(machine, sizes, 2, compiled, None, offload=True))
-    plans.append(_render_plan(machine, sizes, 2, compiled, "int8", offload=True))
-    return tuple(plans)
+    kinds: list[tuple[int, EightBit | None, Room]] = [(batch, None, "graph") for batch in batches]
+    kinds += [(2, None, "offload"), (2, "int8", "shared"), (2, "int8", "offload")]
+    return tuple(_render_plan(machine, sizes, compiled, *kind) for kind in kinds)
 
 
 def _render_plan(
-    machine: Machine, sizes: Sizes, batch: int, compiled: bool, held: EightBit | None, *, offload: bool
+    machine: Machine, sizes: Sizes, compiled: bool, batch: int, held: EightBit | None, room: Room
 ) -> RenderPlan:
     weights = sizes.unet * (RENDER_8_BIT if held else 2)
     images = batch * RENDER_IMAGE * sizes.share
     decoding = DECODE_PICTURE * sizes.latent_area / FULL_AREA
-    memory = max(weights + images, decoding) if offload else weights + max(images, decoding)
-    compute = Compute("cuda", "float16", batch, None, attention="cudnn", compile=compiled, eight_bit=held)
-    # A graph's addresses are fixed, so a network that is moved out cannot be in one; and of many images the GPU has
-    # more to do than the processor has to launch.
-    graph = not offload and images <= GRAPH_PAYS
-    return RenderPlan(compute, graph, offload, _streams(machine, sizes), int(memory))
+    needs = {
+        "graph": weights + images + decoding,
+        "shared": weights + max(images, decoding),
+        "offload": max(weights + images, decoding),
+    }
+    compute = Compute("cuda", "float16", batch, None, "cudnn", compiled, eight_bit=held, decoder="float16")
+    return RenderPlan(compute, room == "graph", room == "offload", _streams(machine, sizes), int(needs[room]))
 
 
 def _streams(machine: Machine, sizes: Sizes) -> bool:

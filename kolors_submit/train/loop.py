@@ -97,6 +97,8 @@ class Keeper(Callback):
         step, rest = divmod(batch + 1, self.settings.accumulation)
         if rest:
             return
+        if step == pl_module.start + 1:
+            self.looked = time.monotonic()  # the first step compiles, which no later one does again
         last = step == self.settings.steps
         looks = step % self.look_every == 0
         stopped = self._stopped(trainer, step, looks)
@@ -176,7 +178,7 @@ def fit(
         stop_on_signals() as stop,
         job.report.progress("train", settings.steps, module.start) as advance,
         quiet_lightning(),
-        memory.arithmetic(job.device, memory.TRAINING_THREADS),
+        memory.arithmetic(memory.TRAINING_THREADS),
     ):
         keeper = Keeper(job, checkpoints, advance, stop, rank)
         keeper.sampler = sampler

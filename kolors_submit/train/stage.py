@@ -117,8 +117,8 @@ def _plans(job: Job, pictures: Sequence[Picture], machine: Machine) -> tuple[Tra
     plans = fitting(train_plans(machine, settings, sizes), machine)
     latents = sum(areas) * 4 * 4 * (2 if settings.flip else 1)
     width = bases.config(job.base, "text_encoder")["hidden_size"]
-    texts = len({picture.caption for picture in pictures}) * (MAX_TOKENS + 1) * width * 4
-    needed = disk_bytes(settings, lora_parameters, latents + texts)
+    texts = len({picture.caption for picture in pictures}) + 2 * len(job.story.panels)
+    needed = disk_bytes(settings, lora_parameters, latents + texts * (MAX_TOKENS + 1) * width * 4)
     check_disk(job.run.folder, needed)
     job.report.stage(
         "train",

@@ -28,6 +28,7 @@ PLANS = {
     "eager": replace(PLAN, cuda_graph=False),
     "compiled": replace(PLAN, compile_blocks=True),
     "checkpointing": replace(PLAN, checkpointing="selective"),
+    "checkpointing compiled": replace(PLAN, checkpointing="selective", compile_blocks=True),
     "8 bits": replace(PLAN, checkpointing="selective", eight_bit="int8"),
     "float16": replace(PLAN, dtype="float16"),
     "float32": replace(PLAN, dtype="float32"),
@@ -92,11 +93,12 @@ def test_any_other_lora_is_trained_by_peft(settings: dict[str, Any], tmp_path: P
 
 
 def test_accumulation_and_sample_pictures(tmp_path: Path) -> None:
+    """Four pictures, so that two batches of two are those of one batch of four."""
+    for name in ("big", "small"):
+        write_pictures(Run(tmp_path / name).data, count=4, side=256)
     big = job(tmp_path / "big", batch_size=4, steps_per_epoch=10)
     small = job(tmp_path / "small", batch_size=2, accumulation=2, steps_per_epoch=10, sample_every=5)
     for task in (big, small):
-        lines = (task.run.data / "metadata.csv").read_text().splitlines()[:3]
-        (task.run.data / "metadata.csv").write_text("\n".join(lines) + "\n")
         train(task)
-    assert torch.nn.functional.cosine_similarity(update(big.run), update(small.run), dim=0) > 0.9
+    assert torch.nn.functional.cosine_similarity(update(big.run), update(small.run), dim=0) > 0.99
     assert len(list((small.run.train / "samples").iterdir())) == 2
