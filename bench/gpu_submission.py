@@ -122,7 +122,9 @@ def verdict(found: dict[str, Any]) -> dict[str, Any]:
     return {"goals_reached": reached}
 
 
-PARTS: dict[str, tuple[str, ...]] = {"cold": (), "warm": (), "vram8": ("--vram", "8")}
+ONE_BY_ONE = ("--set", "train.batch_size=1", "--set", "train.accumulation=4")
+"""Four samples a step as in the other calls, but one after the other, as a small card needs it."""
+PARTS: dict[str, tuple[str, ...]] = {"cold": (), "warm": (), "vram8": ("--vram", "8", *ONE_BY_ONE)}
 """Options of each call."""
 
 if __name__ == "__main__":

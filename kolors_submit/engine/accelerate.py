@@ -14,7 +14,6 @@ import torch
 from diffsynth.models.sd_unet import BasicTransformerBlock
 
 from kolors_submit.engine.cuda_graph import Graph
-from kolors_submit.engine.eightbit import hold_in_8_bits
 from kolors_submit.engine.fused import CrossAttention, fuse
 from kolors_submit.engine.gpu_kernels import compiled, fast_attention
 from kolors_submit.engine.half_decoder import to_half
@@ -33,10 +32,9 @@ class Accelerated:
     """A UNet to be called as DiffSynth's own; the text's keys and values are computed when it changes."""
 
     def __init__(self, unet: SDXLUNet, plan: RenderPlan) -> None:
-        """Rebuild `unet` in place, which must not be used afterwards."""
-        fuse(unet, kernels=plan.compile_blocks)
-        if plan.compute.eight_bit:
-            hold_in_8_bits(unet.blocks)
+        """Rebuild `unet` in place, which must not be used afterwards and may come in main memory."""
+        compute = plan.compute
+        fuse(unet, compute.device_kind, kernels=plan.compile_blocks, eight_bit=compute.eight_bit is not None)
         # torch's own group norm knows channels first only.
         self._layout = torch.channels_last if plan.compile_blocks else torch.contiguous_format
         self.unet = unet.to(memory_format=self._layout)
@@ -93,6 +91,6 @@ def accelerate_decoder(decoder: SDXLVAEDecoder, plan: RenderPlan) -> SDXLVAEDeco
     if plan.compute.decoder == "float16" and decoder.conv_in.weight.dtype == torch.float32:
         to_half(decoder)
     if plan.compile_blocks:
-        fuse(decoder, kernels=True)
+        fuse(decoder, plan.compute.device_kind, kernels=True)
         decoder.to(memory_format=torch.channels_last)
     return decoder

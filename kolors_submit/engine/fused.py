@@ -16,6 +16,7 @@ from diffsynth.models.attention import Attention
 from diffsynth.models.sd_unet import AttentionBlock, ResnetBlock, UpSampler
 from torch.nn.functional import conv2d, scaled_dot_product_attention, silu
 
+from kolors_submit.engine.eightbit import hold_in_8_bits
 from kolors_submit.engine.norm import norm_silu, plain_norm_silu
 from kolors_submit.engine.residual import add_branches, plain_add_branches
 
@@ -35,17 +36,27 @@ OWN = Passes(norm_silu, add_branches)
 PLAIN = Passes(plain_norm_silu, plain_add_branches)
 
 
-def fuse(network: SDXLUNet | SDXLVAEDecoder, *, kernels: bool) -> None:
-    """Put the blocks below in the place of DiffSynth's, with the same weights; `kernels`: passes by our own kernels."""
+def fuse(network: SDXLUNet | SDXLVAEDecoder, device: str, *, kernels: bool, eight_bit: bool = False) -> None:
+    """Put the blocks below in the place of DiffSynth's, with the same weights; `kernels`: passes by our own kernels.
+
+    They go to the device one by one, and with `eight_bit` their linear layers are held in int8: so of a network that
+    comes in main memory there is never more than one block on the device in full.
+    """
     passes = OWN if kernels else PLAIN
     for i, block in enumerate(network.blocks):
-        if isinstance(block, AttentionBlock):
-            network.blocks[i] = Spatial(block, passes)
-        elif isinstance(block, ResnetBlock):
-            network.blocks[i] = Resnet(block, passes)
-        elif isinstance(block, UpSampler):
-            network.blocks[i] = Enlarged(block)
+        network.blocks[i] = _fused(block.to(device), passes)
+        if eight_bit:
+            hold_in_8_bits(network.blocks[i])
     network.conv_norm_out, network.conv_act = NormSilu(network.conv_norm_out, passes), torch.nn.Identity()
+    network.to(device)
+
+
+def _fused(block: torch.nn.Module, passes: Passes) -> torch.nn.Module:
+    if isinstance(block, AttentionBlock):
+        return Spatial(block, passes)
+    if isinstance(block, ResnetBlock):
+        return Resnet(block, passes)
+    return Enlarged(block) if isinstance(block, UpSampler) else block
 
 
 class SelfAttention(torch.nn.Module):

@@ -27,20 +27,25 @@ if TYPE_CHECKING:
 class LoraUNet:
     """A UNet in which `lora.inject` has put a LoRA on the attentions' four projections."""
 
-    def __init__(self, unet: SDXLUNet, *, compile_blocks: bool, checkpointing: bool, eight_bit: bool) -> None:
-        """Rebuild `unet`'s weights in place: it shares them, but is not to be called any more."""
+    def __init__(
+        self, unet: SDXLUNet, device: str, *, compile_blocks: bool, checkpointing: bool, eight_bit: bool
+    ) -> None:
+        """Rebuild `unet`'s weights in place: it shares them, but is not to be called any more.
+
+        It may come in main memory: its parts go to the device one by one, where `eight_bit` makes them smaller.
+        """
         blocks = Blocks(kept_block, bare_block)
         if compile_blocks:
             blocks = Blocks(*(compiled(block) for block in blocks))
-        self.unet = unet.to(memory_format=torch.channels_last)
+        room: dict[Any, torch.Tensor] = {}
+        self.stacks = {}
+        for part in unet.blocks:
+            part.to(device)
+            if isinstance(part, AttentionBlock):
+                self.stacks[part] = TransformerStack(part, blocks, room, eight_bit=eight_bit)
+        self.unet = unet.to(device, memory_format=torch.channels_last)
         self.checkpointing = checkpointing
         self.dtype = unet.conv_in.weight.dtype
-        room: dict[Any, torch.Tensor] = {}
-        self.stacks = {
-            part: TransformerStack(part, blocks, room, eight_bit=eight_bit)
-            for part in unet.blocks
-            if isinstance(part, AttentionBlock)
-        }
         self.scale = next(iter(self.stacks.values())).scale
         self.shapes = [shape for stack in self.stacks.values() for shape in lora_shapes(stack)]
         parameters = [p for stack in self.stacks.values() for group in stack.parameters for side in group for p in side]

@@ -30,9 +30,9 @@ RENDER_8_BIT = 1.3
 """Bytes of a parameter where the linear layers are in 8 bits and the convolutions as they are."""
 DECODE_PICTURE = 2.5e9
 """The VAE's decoder on one picture, in float16."""
-TRAIN_SAMPLE = {"none": 4.6e9, "selective": 0.7e9}
+TRAIN_SAMPLE = {"none": 6.1e9, "selective": 0.7e9}
 """Activations of one training sample, by checkpointing."""
-TRAIN_LORA = {"none": 2.9e9, "selective": 1.5e9}
+TRAIN_LORA = {"none": 2.5e9, "selective": 1.5e9}
 """The LoRA with its optimizer, and the weights it is merged into: all of them, or one stack's at a time."""
 TRAIN_8_BIT = 1.4
 """Bytes of a parameter where the frozen base is in 8 bits: the convolutions stay as they are."""

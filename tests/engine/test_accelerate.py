@@ -70,7 +70,7 @@ def test_a_network_that_was_moved_out_and_back_still_knows_the_text(base: Base) 
 def test_the_decoder_is_diffsynths(base: Base) -> None:
     latents = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
     plain, rebuilt = (bases.load_vae_decoder(base, "cpu", torch.float32) for _ in range(2))
-    fuse(rebuilt, kernels=False)
+    fuse(rebuilt, "cpu", kernels=False)
     assert relative_error(rebuilt(latents), plain(latents)) < 1e-5
 
 
