@@ -26,6 +26,12 @@ class Held(NamedTuple):
         """In the network's dtype."""
         return self.values if self.scale is None else self.values.to(self.scale.dtype) * self.scale
 
+    def linear(self, inputs: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+        """Inputs [..., in] to [..., out]; the weights are frozen."""
+        if self.scale is None:
+            return linear(inputs, self.values, bias)
+        return _Dequantised.apply(inputs, self.values, self.scale, bias)
+
     def halves(self) -> tuple[Held, Held]:
         """The weights of the first and of the second half of the outputs."""
         scales = (None, None) if self.scale is None else self.scale.chunk(2)
@@ -44,6 +50,21 @@ class Frozen(NamedTuple):
     """Weight and bias of the values, then of their gate."""
     narrow: Held
     narrow_bias: torch.Tensor
+
+
+class _Dequantised(torch.autograd.Function):
+    """A product with int8 weights, made full again on the way back: autograd would keep them in full until then."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, inputs: torch.Tensor, values: torch.Tensor, scale: torch.Tensor, bias: torch.Tensor
+    ) -> torch.Tensor:
+        ctx.save_for_backward(values, scale)
+        return linear(inputs, Held(values, scale).full(), bias)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> Any:
+        return gradient @ Held(*ctx.saved_tensors).full(), None, None, None
 
 
 class Product(torch.autograd.Function):
@@ -110,8 +131,8 @@ def _block(
     hidden = hidden + (product(3, attention(asked, k, v, heads)) + frozen.biases[1])
     # Two products, since one whose output is cut in two makes the compiler compute GELU's gradient twice.
     fed = layer_norm(hidden, (width,), norm3, bias3)
-    values, gate = (linear(fed, held.full(), bias) for held, bias in frozen.widen)
-    return hidden + linear(values * gelu(gate), frozen.narrow.full(), frozen.narrow_bias)
+    values, gate = (held.linear(fed, bias) for held, bias in frozen.widen)
+    return hidden + frozen.narrow.linear(values * gelu(gate), frozen.narrow_bias)
 
 
 def attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, heads: int) -> torch.Tensor:

@@ -92,16 +92,14 @@ def arithmetic(threads: int = THREADS) -> Iterator[None]:
     import torch
 
     cudnn = torch.backends.cudnn
-    deterministic: Any = torch.utils.deterministic
-    before = torch.get_num_threads(), cudnn.benchmark, cudnn.deterministic, deterministic.fill_uninitialized_memory
+    before = torch.get_num_threads(), cudnn.benchmark, cudnn.deterministic
     torch.set_num_threads(threads)
     cudnn.benchmark, cudnn.deterministic = False, True
-    deterministic.fill_uninitialized_memory = False  # nothing reads memory that it has not written
     try:
         yield
     finally:
         torch.set_num_threads(before[0])
-        cudnn.benchmark, cudnn.deterministic, deterministic.fill_uninitialized_memory = before[1:]
+        cudnn.benchmark, cudnn.deterministic = before[1:]
 
 
 def compute_all(

@@ -61,12 +61,13 @@ def train_plans(machine: Machine, settings: Train, sizes: Sizes) -> tuple[TrainP
     work = settings.steps * settings.accumulation * settings.batch_size * sizes.share
     compiled = merged and machine.compiler and work >= COMPILE_PAYS_TRAINING
     levels: dict[Any, tuple[Checkpointing, ...]] = {True: ("selective",), False: ("none",)}
-    kinds: list[tuple[Checkpointing, bool, EightBit | None]] = []
+    kinds: list[tuple[Checkpointing, EightBit | None, bool, bool]] = []
     for checkpointing in levels.get(wish, ("none", "selective")):
-        kinds.append((checkpointing, compiled, None))
+        kinds.append((checkpointing, None, compiled, merged))
     leanest = kinds[-1][0]
-    kinds += [(leanest, True, "int8")] if compiled else []
-    kinds += [(leanest, False, "int8")] if merged else []
+    kinds += [(leanest, "int8", True, True)] if compiled else []
+    # A graph keeps its memory for itself: without one, what is free between two steps' parts serves the next part.
+    kinds += [(leanest, "int8", False, True), (leanest, "int8", False, False)] if merged else []
     return tuple(_train_plan(machine, settings, sizes, dtype, *kind) for kind in kinds)
 
 
@@ -84,8 +85,9 @@ def _train_plan(
     sizes: Sizes,
     dtype: str,
     checkpointing: Checkpointing,
-    compiled: bool,
     held: EightBit | None,
+    compiled: bool,
+    graph: bool,
 ) -> TrainPlan:
     width = 4 if dtype == "float32" else 2
     weights = sizes.unet * (TRAIN_8_BIT if held else width)
@@ -96,7 +98,7 @@ def _train_plan(
         checkpointing=checkpointing,
         eight_bit=held,
         compile_blocks=compiled,
-        cuda_graph=merges(settings),
+        cuda_graph=graph,
         fused_optimizer=True,
         stream_text_encoder=_streams(machine, sizes),
         memory=memory,
