@@ -19,7 +19,7 @@ import click
 
 from kolors_submit.cli.answer import Answer, problems_of, status_of
 from kolors_submit.cli.interrupt import interruptible
-from kolors_submit.errors import OutsideError
+from kolors_submit.errors import Interrupted, OutsideError
 from kolors_submit.text import tame
 
 VERBS = (
@@ -94,7 +94,7 @@ def run(arguments: Sequence[str]) -> int:
         status = 2
     except SystemExit:  # rich's way to say that nobody reads stderr any more
         status = OutsideError.exit_status
-    except (Exception, KeyboardInterrupt) as error:
+    except (Exception, KeyboardInterrupt, Interrupted) as error:
         if debug and not isinstance(error, click.ClickException):
             import traceback
 
