@@ -212,7 +212,7 @@ def _runs(runs: Path) -> Iterator[Finding]:
         folder = folder.parent
     if not os.access(folder, os.W_OK):
         yield Finding(
-            "fail", "runs", f"{folder} cannot be written; choose another folder with --runs or mend its owner"
+            "fail", "runs", f"{folder} cannot be written; choose another folder with --runs, or fix its ownership"
         )
     found = sorted(path.parent for path in runs.glob(f"*/*/{LOCK}"))
     if not found:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from kolors_submit.story.captioners import CAPTIONERS, Captions
-from kolors_submit.story.part import Part, Text
+from kolors_submit.story.part import Line, Part, Text
 
 SCHEMA = 1
 """The format number of the story files that this program writes and reads."""
@@ -161,7 +161,7 @@ class Render(Part):
 class Panel(Part):
     """One picture of the story."""
 
-    scene: Text = Field(description="A short title, for people.")
+    scene: Line = Field(description="A short title, for people.")
     prompt: Text = Field(min_length=1, description="{name} stands for a character's description; {{ is a brace.")
     negative: Text = ""
     seed: Seed
@@ -179,7 +179,7 @@ class Submission(Part):
 
     hub: Literal["modelscope", "huggingface"] = "modelscope"
     repository: str | None = Field(None, max_length=200, description="owner/Name in ASCII.")
-    display_name: Text | None = Field(None, description="The contest's Chinese name.")
+    display_name: Line | None = Field(None, description="The contest's Chinese name.")
     license: str = Field("other", max_length=100)
     tags: tuple[Text, ...] = ()
 
@@ -208,8 +208,8 @@ class Story(Part):
     """A whole story file."""
 
     schema_: int = Field(alias="schema", description="Format number of this file.")
-    title: Annotated[str, Field(min_length=1, max_length=200)]
-    team: Annotated[str, Field(max_length=200)] = ""
+    title: Line = Field(min_length=1)
+    team: Line = ""
     language: Literal["zh", "en"] = "zh"
     style: Style = Style()
     characters: dict[Name, Text] = Field({}, max_length=64, description="Name -> description for {name} in prompts.")

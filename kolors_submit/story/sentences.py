@@ -51,6 +51,8 @@ def sentence(item: Mapping[str, Any]) -> str:
         message = _KINDS[first]
     elif kind == "string_pattern_mismatch":
         message = "is no name: write letters or hanzi first, then also digits, - and _"
+    elif kind == "string_too_long":
+        message = f"has {len(item['input']):,} characters; write at most {item['ctx']['max_length']:,}"
     shown = repr(item.get("input"))
     message = message.replace("Input should be", "has to be", 1)
     return f"{message} (here: {shown})" if len(shown) <= MAX_SHOWN and kind != "value_error" else message
