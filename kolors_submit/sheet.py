@@ -14,6 +14,8 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
+from kolors_submit.decoders import open_picture
+
 FONT = Path(__file__).parent / "fonts" / "story-kai.woff"
 PAPER, INK, GREY, ACCENT, LINE = (250, 247, 240), (46, 42, 38), (128, 120, 110), (176, 74, 52), (214, 206, 192)
 COLUMNS = 4
@@ -130,7 +132,7 @@ def _split_long(line: str, size: int, width: int) -> Iterator[str]:
     """A word that is wider than a line, cut where it must be."""
     measure = font(size).getlength
     while len(line) > 1 and measure(line) > width:
-        cut = max(1, bisect_right(range(1, len(line)), width, key=lambda n: measure(line[:n])))
+        cut = max(1, bisect_right(range(1, len(line)), float(width), key=lambda n: measure(line[:n])))
         yield line[:cut].strip()
         line = line[cut:]
     yield line.strip()
@@ -189,7 +191,7 @@ def _row(layout: Layout, panels: Sequence[Path], captions: Sequence[str], start:
 
 def _fitted(path: Path, cell: int) -> Image.Image:
     """A panel as wide as its cell and whole, or as high as two cells where it is very tall."""
-    with Image.open(path) as file:
+    with open_picture(path) as file:
         image = file.convert("RGB")
     scale = min(cell / image.width, 2 * cell / image.height)
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))

@@ -24,7 +24,7 @@ LAYERS = (
     ("engine", "metrics", "hub", "export", "picturebook", "picture", "sheet", "fonts", "lock", "environment"),
     ("weights", "endpoint"),
     ("story", "run", "hold", "report", "device", "image", "meter"),
-    ("files", "text", "policy"),
+    ("files", "text", "policy", "decoders"),
     ("errors",),
 )
 STAGES = set(LAYERS[2])
@@ -101,6 +101,16 @@ def test_no_module_trusts_remote_code_or_pickles():
                 assert ast.unparse(node.value) == "False", path
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load":
                 assert any(k.arg == "weights_only" and ast.unparse(k.value) == "True" for k in node.keywords), path
+
+
+def test_no_picture_reaches_all_of_pillows_decoders():
+    """`Image.open` without formats starts Ghostscript for an EPS; `decoders.open_picture` opens any other kind."""
+    own = {"train/cache.py", "picturebook/paint.py"}  # what the data stage wrote, what was drawn in memory
+    for path in modules():
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "Image.open":
+                named = any(keyword.arg == "formats" for keyword in node.keywords)
+                assert named or str(path.relative_to(PACKAGE)) in own, path
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from kolors_submit.data.filtering import Candidate
+from kolors_submit.decoders import open_picture
 from kolors_submit.errors import InputError
 from kolors_submit.story import TaggerCaptions
 
@@ -56,7 +57,7 @@ def tag_pictures(settings: TaggerCaptions, folder: Path, pictures: Sequence[Cand
     session = _session(folder / MODEL)
     entry, side = _check(session, folder, len(labels))
     for picture in pictures:
-        with Image.open(picture.file) as image:
+        with open_picture(picture.file) as image:
             pixels = model_input(image.convert("RGB"), side)
         (probabilities,) = session.run(None, {entry: pixels})
         yield picture.id, ", ".join(choose_tags(labels, probabilities[0].tolist(), settings))

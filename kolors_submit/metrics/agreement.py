@@ -7,8 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
+from kolors_submit.decoders import open_picture
 from kolors_submit.errors import InputError
 from kolors_submit.metrics.spread import devices_of, spread
 
@@ -30,7 +29,7 @@ def agreement(folder: Path, pictures: Sequence[Path], prompts: Sequence[str], de
 
     def measure(where: str, pair: tuple[Path, str]) -> float:
         path, prompt = pair
-        with Image.open(path) as file, torch.no_grad():
+        with open_picture(path) as file, torch.no_grad():
             picture = file.convert("RGB")
             with tokenizing:
                 inputs = processor(text=prompt, images=picture, truncation=True, max_length=limit, return_tensors="pt")

@@ -6,8 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
+from kolors_submit.decoders import open_picture
 from kolors_submit.errors import InputError
 from kolors_submit.metrics.palette import Array
 
@@ -21,7 +20,7 @@ def features(folder: Path, pictures: Sequence[Path], device: str = "cpu") -> Ite
 
     model, processor = _load(folder, device)
     for path in pictures:
-        with Image.open(path) as file, torch.no_grad():
+        with open_picture(path) as file, torch.no_grad():
             inputs = processor(images=file.convert("RGB"), return_tensors="pt").to(device)
             pooled = model(**inputs).pooler_output[0]
             yield (pooled / pooled.norm()).cpu().numpy()

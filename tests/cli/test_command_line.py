@@ -225,7 +225,7 @@ def test_score_of_any_folder_needs_the_official_predictor_or_a_named_one(tiny_ba
     assert status == 0
     assert value["metrics"]["predictor"]["name"] == "predictor"
     assert len(value["metrics"]["panels"]) == 2
-    assert "left out, no pictures: 0.txt, 1.txt" in heard
+    assert "left out, not readable as pictures: 0.txt, 1.txt" in heard
 
 
 def test_check_reports_findings_without_torch(tmp_path):
