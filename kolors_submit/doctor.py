@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from kolors_submit.container import changed_source, this_image
 from kolors_submit.device import main_memory, read_cuda, why_no_cuda
 from kolors_submit.files import free_bytes
 from kolors_submit.hold import LOCK, holder, is_held
-from kolors_submit.image import changed_source, this_image
-from kolors_submit.lock import differences
+from kolors_submit.locked_packages import differences
 from kolors_submit.weights import KNOWN, PICTUREBOOK
 from kolors_submit.weights.download import gigabytes
 from kolors_submit.weights.find import SMALLEST_GPU
