@@ -24,7 +24,6 @@ LAYERS = (
     (
         "engine",
         "metrics",
-        "hub",
         "export",
         "picturebook",
         "picture",
@@ -34,8 +33,9 @@ LAYERS = (
         "environment",
     ),
     ("weights", "endpoint"),
+    ("hub",),
     ("story", "run", "hold", "report", "device", "cards", "container", "meter"),
-    ("files", "text", "policy", "decoders"),
+    ("files", "text", "policy", "decoders", "base_names"),
     ("errors",),
 )
 STAGES = set(LAYERS[2])

@@ -9,13 +9,14 @@ import click
 
 from kolors_submit.cli.answer import Answer
 from kolors_submit.cli.options import bundle_of, placed, reporter, said
+from kolors_submit.hub.known import HUBS
 
 
 @click.command("publish", short_help="Send a bundle to ModelScope or Hugging Face.")
 @click.argument("bundle", required=False, type=click.Path(path_type=Path))
 @click.option("--story", type=click.Path(path_type=Path), help="Publish the bundle in this story's run folder.")
 @click.option("--repo", "repository", metavar="OWNER/NAME", help="The hub's id, in ASCII.  [default: the story's]")
-@click.option("--hub", type=click.Choice(["modelscope", "huggingface"]), help="Which hub.  [default: the story's]")
+@click.option("--hub", type=click.Choice(list(HUBS)), help="Which hub.  [default: the story's]")
 @click.option("--display-name", help="The contest's Chinese name, 队伍名称-可图Kolors训练-….  [default: the story's]")
 @click.option("--private", is_flag=True, help="Visible to its owner only.")
 @click.option("--demonstration", is_flag=True, help="Publish also what was not made on Kolors.")

@@ -7,6 +7,7 @@ import click
 from kolors_submit.cli.answer import Answer
 from kolors_submit.cli.options import asker, reporter, said
 from kolors_submit.errors import InputError, OutsideError
+from kolors_submit.hub.known import HUBS
 
 
 @click.group("weights", short_help="Fetch, list and verify Kolors and the predictor.")
@@ -16,7 +17,7 @@ def command() -> None:
 
 @command.command("fetch", short_help="Download what is not here yet.")
 @click.argument("names", nargs=-1, metavar="[NAME]...")
-@click.option("--hub", default="auto", type=click.Choice(["auto", "modelscope", "huggingface"]), help="Where from.")
+@click.option("--hub", default="auto", type=click.Choice(["auto", *HUBS]), help="Where from.")
 @click.option("--yes", is_flag=True, help="Download without asking.")
 @said
 @click.pass_obj

@@ -11,6 +11,7 @@ from kolors_submit.data.folder import plain_columns
 from kolors_submit.data.pictures import MAX_BYTES, BadPicture
 from kolors_submit.data.sample import Sample, shown
 from kolors_submit.errors import InputError, OutsideError, SubmitError
+from kolors_submit.hub.errors import without_tokens
 from kolors_submit.story import Dataset
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def _hub_error(what: str, settings: Dataset, error: Exception) -> SubmitError:
     from datasets.exceptions import DataFilesNotFoundError, DatasetNotFoundError
     from modelscope_hub.errors import NotExistError
 
-    detail = " ".join(str(error).split())[:300] or type(error).__name__
+    detail = without_tokens(" ".join(str(error).split()))[:300] or type(error).__name__
     wrong = (DatasetNotFoundError, DataFilesNotFoundError, NotExistError, ValueError, KeyError)
     if isinstance(error, wrong) and not isinstance(error, UnicodeError):
         chosen = f"subset {settings.subset}, split {settings.split}, revision {settings.revision or 'the newest'}"

@@ -10,11 +10,10 @@ from PIL import Image
 
 from kolors_submit.data.captions import MAX_CHARACTERS
 from kolors_submit.data.filtering import Candidate
-from kolors_submit.data.sources import Language
 from kolors_submit.decoders import open_picture
 from kolors_submit.endpoint import Endpoint, Limits, Message, ask, find_endpoint
 from kolors_submit.errors import SubmitError
-from kolors_submit.story import VisionCaptions
+from kolors_submit.story import Language, VisionCaptions
 
 QWEN = "qwen-vl-plus"
 """The model asked on DashScope where none is named."""

@@ -5,12 +5,10 @@ from __future__ import annotations
 import difflib
 import re
 
+from kolors_submit.base_names import NAMED
 from kolors_submit.story.document import Document, Problem
 from kolors_submit.story.model import Story
 from kolors_submit.story.prompts import panel_prompt
-
-BASES = ("kolors", "picturebook")
-"""Bases with a name; any other is the name of a folder."""
 
 _QUOTED = re.compile(r"[“”「」『』‘’\"]")
 _WRITING = re.compile(r"写着|写有|字样|文字|标语|\b(?:reads?|says?|saying|written|lettering|words)\b", re.IGNORECASE)
@@ -37,7 +35,7 @@ def hints(document: Document, story: Story) -> list[Problem]:
     found = [
         document.problem(("bases", name), f"is a base of your own; did you mean {near[0]}?", hint=True)
         for name in story.bases
-        if name not in BASES and (near := difflib.get_close_matches(name, BASES, 1))
+        if name not in NAMED and (near := difflib.get_close_matches(name, NAMED, 1))
     ]
     for index, panel in enumerate(story.panels):
         prompt = panel_prompt(story, panel).positive

@@ -19,6 +19,9 @@ SCHEMA = 1
 PANELS = 8
 """The contest asks for at least this many pictures."""
 
+Language = Literal["zh", "en"]
+"""Of prompts, captions and what people read of an entry."""
+
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_\u4e00-\u9fff][\w\u4e00-\u9fff-]{0,63}$")]
 MAX_SEED = 2**53 - 1
 """Browsers round larger ones."""
@@ -210,7 +213,7 @@ class Story(Part):
     schema_: int = Field(alias="schema", description="Format number of this file.")
     title: Line = Field(min_length=1)
     team: Line = ""
-    language: Literal["zh", "en"] = "zh"
+    language: Language = "zh"
     style: Style = Style()
     characters: dict[Name, Text] = Field({}, max_length=64, description="Name -> description for {name} in prompts.")
     dataset: Dataset

@@ -5,17 +5,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from kolors_submit.errors import InputError
-from kolors_submit.story.model import PANELS
-
-Language = Literal["zh", "en"]
+from kolors_submit.story.model import PANELS, Language
 
 MAX_PANELS = 40
 """More than a model keeps in one head, and than a jury looks at."""
 
-MAX_TEXT = {"the idea": 4_000, "--style": 60}
+MAX_TEXT = {"the idea": 4_000, "--style": 60, "--team": 100}
 MAX_NAME = 200
 """Characters of the call's other texts."""
 
