@@ -207,7 +207,15 @@ def test_an_outline_that_cannot_be_used(outline, arguments, wrong, chat, capsys)
 
 @pytest.mark.parametrize(
     "arguments",
-    [(), ("a cat", "--panels", 3), ("x" * 5000,), ("a\x07b",), ("a", "--style", " "), ("a", "--dataset", "x\ny")],
+    [
+        (),
+        ("a cat", "--panels", 3),
+        ("x" * 5000,),
+        ("a", "--team", "队" * 101),
+        ("a\x07b",),
+        ("a", "--style", " "),
+        ("a", "--dataset", "x\ny"),
+    ],
 )
 def test_a_call_that_makes_no_order_is_exit_2_and_asks_nobody(arguments, chat, capsys):
     assert write(capsys, *arguments, "--out", "a.yaml")[0] == 2
