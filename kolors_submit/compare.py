@@ -57,7 +57,7 @@ def find_run(path: Path) -> Run:
         return Run(below[0])
     if below:
         raise InputError(f"{path} holds runs on several bases; name one: {', '.join(map(str, below))}")
-    raise InputError(f"{path} is no run folder; name one such as runs/watercolor/kolors")
+    raise InputError(f"{path} is not a run folder; name one such as runs/watercolor/kolors")
 
 
 def read_side(path: Path) -> Side:

@@ -76,7 +76,7 @@ def _python() -> Iterator[Finding]:
 def _packages() -> Iterator[Finding]:
     wrong = differences()
     if wrong is None:
-        yield Finding("warn", "packages", "no uv.lock beside the package, so nothing to compare with")
+        yield Finding("warn", "packages", "no uv.lock next to the package, so there is nothing to compare with")
     elif wrong:
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         yield Finding("fail", "packages", f"{'; '.join(wrong[:3])}{more}: run `make setup`")
@@ -152,7 +152,7 @@ def _tokens() -> Iterator[Finding]:
     """Whether a token is there; no part of one is read into a finding."""
     for hub in HUBS.values():
         if find_token(hub.name) is not None:
-            yield Finding("ok", "token", f"{hub.name}: there")
+            yield Finding("ok", "token", f"{hub.name}: found")
         else:
             advice = f"only publishing needs it: set {hub.token_variable} or run `{hub.login}`"
             yield Finding("warn", "token", f"{hub.name}: none; {advice}")

@@ -78,7 +78,7 @@ def score_folder(folder: Path, predictor: tuple[str, Path], report: Reporter, de
     if others:
         report.note(f"left out, not readable as pictures: {', '.join(path.name for path in others)}")
     if not pictures:
-        raise InputError(f"{folder} holds no picture that can be read")
+        raise InputError(f"{folder} holds no readable picture")
     name, where = predictor
     values = _measure(where, pictures, report, device)
     return _summary({"name": name, "digest": predictor_digest(where)}, pictures, values, None)
@@ -144,7 +144,7 @@ def _gate(scores: dict[str, Any], report: Reporter) -> None:
     named = ", ".join(f"{panel['number']} ({panel['score']:.3f})" for panel in low)
     raise RuleError(
         f"the mean score {scores['mean']:.3f} is below the threshold {threshold:g}; pulled down by panel {named}. "
-        "Try other seeds or prompts for these, or train longer"
+        "Try other seeds or prompts for them, or train longer"
     )
 
 

@@ -102,7 +102,7 @@ def test_what_is_no_run_is_refused(tmp_path):
     make_run(tmp_path / "a/tiny", 8, 6)
     with pytest.raises(InputError, match="several bases; name one"):
         compare([tmp_path / "a", tmp_path / "a/tiny"], tmp_path / "page.html", quiet())
-    with pytest.raises(InputError, match="is no run folder"):
+    with pytest.raises(InputError, match="is not a run folder"):
         compare([tmp_path / "a/tiny", tmp_path / "nowhere"], tmp_path / "page.html", quiet())
     with pytest.raises(InputError, match="two runs or more"):
         compare([tmp_path / "a/tiny"], tmp_path / "page.html", quiet())

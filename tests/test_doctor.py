@@ -68,7 +68,7 @@ def test_a_token_is_seen_and_never_shown(tmp_path, monkeypatch, capsys):
     run(["doctor", "--offline", "--json"])
     heard = capsys.readouterr()
     findings = json.loads(heard.out)["metrics"]["findings"]
-    assert [f["text"] for f in findings if f["subject"] == "token"] == ["modelscope: there", "huggingface: there"]
+    assert [f["text"] for f in findings if f["subject"] == "token"] == ["modelscope: found", "huggingface: found"]
     assert "0123456789" not in heard.out + heard.err
     assert "abcdefghij" not in heard.out + heard.err
 

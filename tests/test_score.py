@@ -145,7 +145,7 @@ def test_a_folder_is_scored_without_what_is_no_picture(
 
 
 def test_a_folder_without_pictures(tiny_base: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="holds no picture"):
+    with pytest.raises(InputError, match="holds no readable picture"):
         score_folder(tmp_path / "home", ("mine", tiny_base / "predictor"), quiet())
     with pytest.raises(InputError, match="is not a folder"):
         score_folder(tmp_path / "absent", ("mine", tiny_base / "predictor"), quiet())

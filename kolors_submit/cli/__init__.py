@@ -69,10 +69,10 @@ def verbs() -> None:
     """From a story file to a Kolors LoRA submission that anybody can reproduce.
 
     \b
-    kolors-submit submission stories/watercolor.yaml    everything, in order; again: only what changed
-    kolors-submit VERB --help                           one verb
+    kolors-submit submission stories/watercolor.yaml    run every stage; run it again to redo only what changed
+    kolors-submit VERB --help                           help on one verb
 
-    STORY is a story file such as that one, BUNDLE the folder or the zip file that is published.
+    STORY is a story file such as that one, BUNDLE the folder or zip file that is published.
     """
 
 
@@ -103,7 +103,7 @@ def run(arguments: Sequence[str]) -> int:
         status = status_of(error)
         answer.problems += problems
         if isinstance(error, click.UsageError) and error.ctx is not None:
-            click.echo(f"{error.ctx.get_usage()}\n`{error.ctx.command_path} --help` says more.", err=True)
+            click.echo(f"{error.ctx.get_usage()}\nSee `{error.ctx.command_path} --help`.", err=True)
         for problem in problems:
             click.secho("error: ", fg="red", err=True, nl=False)
             click.echo(tame(problem["text"]), err=True)

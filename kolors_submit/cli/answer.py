@@ -68,5 +68,6 @@ def _sentence(error: BaseException) -> str:
         return f"memory ran out ({error}); close other programs, or lower train.batch_size or the picture size (--set)"
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
-        return f"{where}{error.strerror or error}; see to it and run again (--debug shows where)"
-    return f"unexpected {type(error).__name__}: {error}. This is a fault of the program; --debug shows where"
+        return f"{where}{error.strerror or error}; fix this and run again (--debug shows where)"
+    advice = "This is a bug in kolors-submit; run it again with --debug and report what it prints."
+    return f"unexpected {type(error).__name__}: {error}. {advice}"

@@ -76,7 +76,7 @@ def _hub_error(what: str, settings: Dataset, error: Exception) -> SubmitError:
     if isinstance(error, wrong) and not isinstance(error, UnicodeError):
         chosen = f"subset {settings.subset}, split {settings.split}, revision {settings.revision or 'the newest'}"
         return InputError(f"{what} cannot be used ({chosen}): {detail}")
-    return OutsideError(f"{what} could not be loaded: {detail}; see that the hub can be reached and run again")
+    return OutsideError(f"{what} could not be loaded: {detail}; check that the hub can be reached, then run again")
 
 
 def _picture_column(rows: datasets.Dataset, what: str) -> tuple[str, datasets.Dataset]:
@@ -89,7 +89,7 @@ def _picture_column(rows: datasets.Dataset, what: str) -> tuple[str, datasets.Da
     for name in rows.column_names:
         if name.endswith(":FILE") or name.lower() in IMAGE_COLUMNS:  # ModelScope's own mark of a downloaded file
             return name, rows
-    raise InputError(f"{what} has no column of pictures (there are: {', '.join(rows.column_names)})")
+    raise InputError(f"{what} has no column of pictures (its columns: {', '.join(rows.column_names)})")
 
 
 def _allowed_roots(repository: str) -> list[Path]:

@@ -79,11 +79,13 @@ def export(
 
     out = out or source.with_name(source.stem.removesuffix("_diffusers").removesuffix("_kohya") + SUFFIXES[to])
     if out.resolve() == source.resolve():
-        raise InputError(f"{out} is the file itself; name another with --out")
+        raise InputError(f"{out} is the input file itself; name another with --out")
     name, config, lora = read(source, base, keys, alpha)
     alphas = tuple(sorted({module.alpha for module in lora.modules.values()}))
     if to == "diffsynth" and len(alphas) > 1:
-        raise InputError(f"the LoRA has {len(alphas)} different alphas, and DiffSynth's file has no place for them")
+        raise InputError(
+            f"the LoRA has {len(alphas)} different alphas, for which DiffSynth's format has no place; use --to kohya"
+        )
     if to == "diffsynth":
         lora_files.write_ckpt(out, lora)
     else:

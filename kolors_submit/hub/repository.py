@@ -97,7 +97,7 @@ def name_problems(name: str) -> list[str]:
                 f"the {word} {part[:100]!r} is not ASCII; ids are, and the Chinese name goes into --display-name"
             )
         elif not _PART.fullmatch(part):
-            problems.append(f"the {word} {part[:100]!r} holds more than letters, digits, dot, dash and underscore")
+            problems.append(f"the {word} {part[:100]!r} may hold only letters, digits, dots, dashes and underscores")
         elif len(part) > MAX_NAME:
             problems.append(f"the {word} has {len(part)} characters; at most {MAX_NAME} are allowed")
         elif ".." in part or "--" in part or part.endswith((".", "-", ".git")):

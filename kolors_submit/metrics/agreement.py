@@ -55,5 +55,5 @@ def _load(folder: Path) -> tuple[Any, Any]:
         raise InputError(f"{folder} holds no CLIP model with its processor: {error}") from error
     lacking = [*loading["missing_keys"], *loading["mismatched_keys"]]
     if lacking or not hasattr(model, "get_text_features"):
-        raise InputError(f"{folder} is no whole CLIP model: {len(lacking)} weights missing, or it reads no text")
+        raise InputError(f"{folder} is not a whole CLIP model: {len(lacking)} weights missing, or it reads no text")
     return model.eval(), processor

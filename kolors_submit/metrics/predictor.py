@@ -60,6 +60,6 @@ def _load(folder: Path) -> tuple[AestheticsPredictorV2Linear, Any]:
     if loading["missing_keys"] or loading["mismatched_keys"]:
         lacking = [*loading["missing_keys"], *loading["mismatched_keys"]]
         raise InputError(
-            f"{folder} is no AestheticsPredictorV2Linear: {len(lacking)} weights missing, first {lacking[0]}"
+            f"{folder} is not an AestheticsPredictorV2Linear: {len(lacking)} weights missing, first {lacking[0]}"
         )
     return model.eval(), processor

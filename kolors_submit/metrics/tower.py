@@ -42,5 +42,5 @@ def _load(folder: Path, device: str) -> tuple[Any, Any]:
         raise InputError(f"{folder} holds no image tower of transformers with its processor: {error}") from error
     lacking = [*loading["missing_keys"], *loading["mismatched_keys"]]
     if lacking:
-        raise InputError(f"{folder} is no whole image tower: {len(lacking)} weights missing, first {lacking[0]}")
+        raise InputError(f"{folder} is not a whole image tower: {len(lacking)} weights missing, first {lacking[0]}")
     return model.eval().to(device), processor

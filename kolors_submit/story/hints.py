@@ -49,12 +49,12 @@ def _about(own: str, whole: str) -> list[str]:
     """Messages about one prompt: `own` without the style around it, `whole` with it."""
     messages = []
     if _QUOTED.search(own) or _WRITING.search(own):
-        messages.append("asks for writing in the picture; models draw letters badly, say what is seen instead")
+        messages.append("asks for writing in the picture; models draw letters badly, describe what is seen instead")
     person = _PERSON.search(own)
     if person is None:
         return messages
     if person.start() > max(24, len(own) // 2):
-        messages.append("names its subject late; put who is seen first")
+        messages.append("names its subject late; start with who is seen")
     if len(set(_PERSON.findall(own))) > 1 and len(_ATTRIBUTE.findall(own)) > 8:
         messages.append("gives two people many attributes; models mix them up, keep each to two or three")
     if not _FIGURE.search(whole):

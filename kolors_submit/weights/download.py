@@ -108,7 +108,7 @@ def _start(
             if known and remote.sha256 and remote.sha256 != known["sha256"]:
                 raise OutsideError(
                     f"{source} has changed since the download began: {remote.path} is another file now. "
-                    f"Delete {weights.folder} and {record_path(weights.folder)} to begin anew"
+                    f"Delete {weights.folder} and {record_path(weights.folder)} to start over"
                 )
         return {**record, "complete": False}
     return {"format": 1, "source": source, "revision": listing[0].revision, "complete": False, "files": {}}

@@ -73,7 +73,7 @@ def find_weights(name: str) -> Path:
     if known is None:
         folder = Path(name).expanduser()
         if not folder.is_dir():
-            raise InputError(f"{name}: no weights of that name and no such folder; there are {', '.join(KNOWN)}")
+            raise InputError(f"{name}: neither known weights nor a folder; known are {', '.join(KNOWN)}")
         return folder
     if not known.is_here():
         raise OutsideError(

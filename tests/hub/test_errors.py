@@ -59,5 +59,5 @@ def test_a_source_is_a_hubs_or_a_path(tmp_path, monkeypatch):
     assert str(parse("a/B")) == "a/B", "what is there is meant"
     with pytest.raises(InputError, match="nothing.zip does not exist; name a bundle's folder"):
         parse("nothing.zip")
-    with pytest.raises(InputError, match="holds more than letters"):
+    with pytest.raises(InputError, match="may hold only letters"):
         parse("modelscope:a/B C")

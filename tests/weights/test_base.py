@@ -79,7 +79,7 @@ def test_another_predictor_is_no_other_model(tiny_base, tmp_path):
 
 
 def test_a_folder_that_is_no_base_is_refused(tmp_path, tiny_base):
-    with pytest.raises(InputError, match=r"no base: model_index.json, unet, vae"):
+    with pytest.raises(InputError, match=r"not a base: model_index.json, unet, vae"):
         find_base(str(tmp_path), quiet())
     with pytest.raises(InputError, match="no such folder; choose auto, kolors, picturebook"):
         find_base(str(tmp_path / "nowhere"), quiet())
