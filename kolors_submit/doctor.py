@@ -15,7 +15,7 @@ from kolors_submit.container import changed_source, this_image
 from kolors_submit.device import main_memory, read_cuda, why_no_cuda
 from kolors_submit.files import free_bytes
 from kolors_submit.hold import LOCK, holder, is_held
-from kolors_submit.hub.known import HUBS, find_token
+from kolors_submit.hub import known as hubs
 from kolors_submit.locked_packages import differences
 from kolors_submit.weights import KNOWN, PICTUREBOOK
 from kolors_submit.weights.download import gigabytes
@@ -150,8 +150,8 @@ def _weights() -> Iterator[Finding]:
 
 def _tokens() -> Iterator[Finding]:
     """Whether a token is there; no part of one is read into a finding."""
-    for hub in HUBS.values():
-        if find_token(hub.name) is not None:
+    for hub in hubs.KNOWN.values():
+        if hubs.find_token(hub.name) is not None:
             yield Finding("ok", "token", f"{hub.name}: found")
         else:
             advice = f"only publishing needs it: set {hub.token_variable} or run `{hub.login}`"
@@ -161,7 +161,7 @@ def _tokens() -> Iterator[Finding]:
 def _hubs() -> Iterator[Finding]:
     import requests
 
-    for hub in HUBS.values():
+    for hub in hubs.KNOWN.values():
         address = os.environ.get(hub.endpoint_variable) or hub.address
         try:
             requests.head(address, timeout=HUB_TIMEOUT, allow_redirects=False)

@@ -14,7 +14,7 @@ from kolors_submit.data import pictures
 from kolors_submit.device import Cuda, Gpu
 from kolors_submit.errors import Interrupted
 from kolors_submit.report import quiet
-from kolors_submit.reproduce import Request, batch
+from kolors_submit.reproduce import Request, reproduce_list
 from kolors_submit.weights import find_base
 from tests import loopback
 from tests.weights.test_download import repository
@@ -61,11 +61,10 @@ def test_a_picture_is_not_called_corrupt(monkeypatch):
 
 
 def test_a_list_of_entries_stops_and_the_entry_is_not_judged(tmp_path, monkeypatch):
-    monkeypatch.setattr(batch, "examine", stop)
-    entry = tmp_path / "entry"
-    entry.mkdir()
+    monkeypatch.setattr("zipfile.ZipFile.__init__", stop)
+    (tmp_path / "entry.zip").write_bytes(b"PK")
     listed = tmp_path / "entries.txt"
-    listed.write_text(f"{entry}\n", "utf-8")
+    listed.write_text(f"{tmp_path / 'entry.zip'}\n", "utf-8")
     with pytest.raises(Interrupted):
-        batch.reproduce_list(listed, Request("", "auto", "cpu", out=tmp_path / "out"), quiet())
+        reproduce_list(listed, Request("", "auto", "cpu", out=tmp_path / "out"), quiet())
     assert not list((tmp_path / "out").rglob("result.json"))

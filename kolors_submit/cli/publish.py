@@ -18,7 +18,7 @@ from kolors_submit.hub.known import HUBS
 @click.option(
     "--repo", "repository", metavar="OWNER/NAME", help="Repository on the hub, in ASCII.  [default: the story's]"
 )
-@click.option("--hub", type=click.Choice(list(HUBS)), help="Which hub.  [default: the story's]")
+@click.option("--hub", type=click.Choice(HUBS), help="Which hub.  [default: the story's]")
 @click.option("--display-name", help="The contest's Chinese name, 队伍名称-可图Kolors训练-….  [default: the story's]")
 @click.option("--private", is_flag=True, help="Make it visible to its owner only.")
 @click.option("--demonstration", is_flag=True, help="Publish even what was not made on Kolors.")

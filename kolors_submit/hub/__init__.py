@@ -5,8 +5,6 @@
     modelscope, huggingface     the two, each through its own client
     errors       the clients' exceptions as ours: InputError for token, right or name, OutsideError for network or hub
     guard        a token goes to its own hub only
-    fetching     files of a repository into a folder of this disk
-    source       what a person may write for a repository: `modelscope:owner/Name@revision`
 
 Nothing here imports torch.
 """
@@ -15,23 +13,10 @@ from __future__ import annotations
 
 from kolors_submit.errors import InputError
 from kolors_submit.hub.errors import not_found
-from kolors_submit.hub.fetching import download, fetch
 from kolors_submit.hub.known import HUBS
 from kolors_submit.hub.repository import Listed, Repository, name_problems
-from kolors_submit.hub.source import HubSource, parse
 
-__all__ = [
-    "HUBS",
-    "HubSource",
-    "Listed",
-    "Repository",
-    "download",
-    "fetch",
-    "list_files",
-    "name_problems",
-    "open_hub",
-    "parse",
-]
+__all__ = ["HUBS", "Listed", "Repository", "list_files", "name_problems", "open_hub"]
 
 
 def open_hub(hub: str, name: str, revision: str | None = None) -> Repository:

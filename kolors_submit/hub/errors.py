@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 from kolors_submit.errors import InputError, OutsideError
-from kolors_submit.hub.known import HUBS, find_token
+from kolors_submit.hub.known import HUBS, KNOWN, find_token
 
 _CODES = re.compile(r"\[E\d{4}\] ?| \| code=\S+")
 """ModelScope's client puts numbers of its own into its sentences."""
@@ -43,7 +43,7 @@ def plain_errors(hub: str, name: str, *, writing: bool = False) -> Iterator[None
 
 def explained(hub: str, name: str, error: BaseException, writing: bool) -> InputError | OutsideError:
     """Our error for a client's."""
-    title, variable = HUBS[hub].title, HUBS[hub].token_variable
+    title, variable = KNOWN[hub].title, KNOWN[hub].token_variable
     status = status_of(error)
     if status == 401:
         return InputError(f"{title} does not accept the token; set {variable} to a valid one or log in again")
@@ -63,7 +63,7 @@ def not_found(hub: str, name: str, revision: str | None = None) -> str:
     """A sentence for a repository, or a revision of it, that a hub does not show."""
     at = f" at {revision}" if revision else ""
     advice = "check the name and the revision" if revision else "check the name, or log in if it is private"
-    return f"{name}{at} was not found on {HUBS[hub].title}, or is not visible to this account; {advice}"
+    return f"{name}{at} was not found on {KNOWN[hub].title}, or is not visible to this account; {advice}"
 
 
 def without_tokens(text: str) -> str:

@@ -19,7 +19,7 @@ class Hub:
     login: str
 
 
-HUBS = {
+KNOWN = {
     hub.name: hub
     for hub in (
         Hub(
@@ -33,7 +33,10 @@ HUBS = {
         Hub("huggingface", "Hugging Face", "HF_TOKEN", "HF_ENDPOINT", "https://huggingface.co", "hf auth login"),
     )
 }
-"""By name, in the order in which they are tried."""
+"""By name."""
+
+HUBS = tuple(KNOWN)
+"""In the order in which they are tried."""
 
 
 def find_token(hub: str) -> str | None:
@@ -50,5 +53,5 @@ def find_token(hub: str) -> str | None:
 def require_token(hub: str) -> None:
     """Raises InputError where there is no token for a hub."""
     if find_token(hub) is None:
-        one = HUBS[hub]
+        one = KNOWN[hub]
         raise InputError(f"no {one.title} token: set {one.token_variable}, or run `{one.login}`")

@@ -26,7 +26,7 @@ from typing import Any
 from kolors_submit import weights
 from kolors_submit.bundle.check import CheckError
 from kolors_submit.device import find_device, visible_cards
-from kolors_submit.errors import InputError, OutsideError, RuleError, SubmitError
+from kolors_submit.errors import InputError, Interrupted, OutsideError, RuleError, SubmitError
 from kolors_submit.files import read_json, write_json, write_text
 from kolors_submit.hold import InUse
 from kolors_submit.report import Reporter, quiet
@@ -209,6 +209,8 @@ def _judged(entry: Request, find_base: FindBase) -> dict[str, Any]:
         path = obtain(parse(entry.source), entry.out / "bundle", quiet())
         fetched = True
         value = examine(path, entry, Run(entry.out), quiet(), find_base)
+    except Interrupted:
+        raise
     except SubmitError as error:
         return described(_status(error, fetched), str(error).splitlines())
     except Exception as error:

@@ -15,7 +15,7 @@ from typing import Any
 
 from kolors_submit import hub as hubs
 from kolors_submit.errors import InputError, OutsideError
-from kolors_submit.files import file_digest, free_bytes, write_json
+from kolors_submit.files import file_digest, free_bytes, write_error, write_json
 from kolors_submit.report import Reporter
 from kolors_submit.weights.digests import entry_of, is_unchanged, read_record, record_path
 from kolors_submit.weights.known import Weights
@@ -46,7 +46,7 @@ def fetch(weights: Weights, report: Reporter, hub: str = "auto", ask: Ask | None
     for number, remote in enumerate(missing, start=1):
         report.say(f"{weights.name}: {remote.path} ({number} of {len(missing)}, {gigabytes(remote.size)})")
         remote = dataclasses.replace(remote, revision=record["revision"])
-        path = hubs.download(source, remote, weights.folder, report.quiet)
+        path = _download(source, remote, weights, report.quiet)
         record["files"][remote.path] = entry_of(path, _checked(path, remote))
         write_json(record_path(weights.folder), record)
     write_json(record_path(weights.folder), record | {"complete": True})
@@ -133,6 +133,14 @@ def _agree(
         )
     if missing and ask is not None and not ask(f"Download {gigabytes(size)}?"):
         raise OutsideError(f"{weights.name} was not downloaded; --base picturebook needs no download")
+
+
+def _download(repository: hubs.Repository, remote: hubs.Listed, weights: Weights, quiet: bool) -> Path:
+    try:
+        weights.folder.mkdir(parents=True, exist_ok=True)
+        return repository.download(remote, weights.folder, quiet)
+    except OSError as error:
+        raise write_error(weights.folder / remote.path, error) from error
 
 
 def _checked(path: Path, remote: hubs.Listed) -> str:

@@ -9,8 +9,8 @@ import requests
 from huggingface_hub.errors import RepositoryNotFoundError
 
 from kolors_submit.errors import InputError, OutsideError
-from kolors_submit.hub import HUBS, HubSource, parse
 from kolors_submit.hub.errors import plain_errors
+from kolors_submit.hub.known import HUBS, KNOWN
 from kolors_submit.story import Submission
 
 
@@ -35,7 +35,7 @@ def answered(status, kind=requests.HTTPError):
     ids=lambda value: str(getattr(getattr(value, "response", None), "status_code", "")),
 )
 def test_every_error_is_one_sentence_without_a_token(hub, error, writing, kind, said, monkeypatch):
-    monkeypatch.setenv(HUBS[hub].token_variable, "tok-secret")
+    monkeypatch.setenv(KNOWN[hub].token_variable, "tok-secret")
     with pytest.raises(kind, match=said) as raised, plain_errors(hub, "a/B", writing=writing):
         raise error
     assert "tok-secret" not in str(raised.value)
@@ -48,16 +48,4 @@ def test_the_disks_own_errors_pass():
 
 
 def test_a_story_may_name_the_hubs_that_there_are():
-    assert get_args(Submission.model_fields["hub"].annotation) == tuple(HUBS)
-
-
-def test_a_source_is_a_hubs_or_a_path(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert parse("huggingface:a/B@v1") == HubSource("huggingface", "a/B", "v1")
-    assert parse("a/B") == HubSource("modelscope", "a/B", None)
-    (tmp_path / "a/B").mkdir(parents=True)
-    assert str(parse("a/B")) == "a/B", "what is there is meant"
-    with pytest.raises(InputError, match="nothing.zip does not exist; name a bundle's folder"):
-        parse("nothing.zip")
-    with pytest.raises(InputError, match="may hold only letters"):
-        parse("modelscope:a/B C")
+    assert get_args(Submission.model_fields["hub"].annotation) == HUBS
