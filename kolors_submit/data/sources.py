@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import functools
 import io
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
+from kolors_submit.base_names import PICTUREBOOK
 from kolors_submit.data.folder import digests, read_folder
 from kolors_submit.data.sample import Sample, shown
 from kolors_submit.errors import InputError
-from kolors_submit.story import Dataset
+from kolors_submit.hub import HUBS
+from kolors_submit.story import Dataset, Language
 
 if TYPE_CHECKING:
     from PIL import Image
-
-Language = Literal["zh", "en"]
 
 
 def samples(settings: Dataset, language: Language) -> list[Sample]:
@@ -31,7 +31,7 @@ def samples(settings: Dataset, language: Language) -> list[Sample]:
     kind, place = split_source(settings.source)
     if kind == "folder":
         found = read_folder(place)
-    elif kind == "picturebook":
+    elif kind == PICTUREBOOK:
         found = _drawn(place, settings, language)
     else:
         from kolors_submit.data.hub import read_hub
@@ -64,7 +64,7 @@ def fingerprint(settings: Dataset) -> dict[str, Any]:
     kind, place = split_source(settings.source)
     if kind == "folder":
         return digests(place)
-    if kind == "picturebook":
+    if kind == PICTUREBOOK:
         from kolors_submit.picturebook.samples import FORMAT
 
         return {"drawings": FORMAT}
@@ -74,8 +74,8 @@ def fingerprint(settings: Dataset) -> dict[str, Any]:
 def split_source(source: str) -> tuple[str, str]:
     """`modelscope:owner/name` as its two halves; a plain path is ("folder", path)."""
     kind, colon, place = source.partition(":")
-    if not colon or kind not in ("modelscope", "huggingface", "picturebook"):
+    if not colon or kind not in (*HUBS, PICTUREBOOK):
         return "folder", source
-    if kind != "picturebook" and place.count("/") != 1:
+    if kind in HUBS and place.count("/") != 1:
         raise InputError(f"dataset.source {shown(source)}: write {kind}:owner/dataset")
     return kind, place

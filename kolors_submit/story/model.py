@@ -11,13 +11,16 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from kolors_submit.story.captioners import CAPTIONERS, Captions
-from kolors_submit.story.part import Part, Text
+from kolors_submit.story.part import Line, Part, Text
 
 SCHEMA = 1
 """The format number of the story files that this program writes and reads."""
 
 PANELS = 8
 """The contest asks for at least this many pictures."""
+
+Language = Literal["zh", "en"]
+"""Of prompts, captions and what people read of an entry."""
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_\u4e00-\u9fff][\w\u4e00-\u9fff-]{0,63}$")]
 MAX_SEED = 2**53 - 1
@@ -161,7 +164,7 @@ class Render(Part):
 class Panel(Part):
     """One picture of the story."""
 
-    scene: Text = Field(description="A short title, for people.")
+    scene: Line = Field(description="A short title, for people.")
     prompt: Text = Field(min_length=1, description="{name} stands for a character's description; {{ is a brace.")
     negative: Text = ""
     seed: Seed
@@ -179,7 +182,7 @@ class Submission(Part):
 
     hub: Literal["modelscope", "huggingface"] = "modelscope"
     repository: str | None = Field(None, max_length=200, description="owner/Name in ASCII.")
-    display_name: Text | None = Field(None, description="The contest's Chinese name.")
+    display_name: Line | None = Field(None, description="The contest's Chinese name.")
     license: str = Field("other", max_length=100)
     tags: tuple[Text, ...] = ()
 
@@ -208,9 +211,9 @@ class Story(Part):
     """A whole story file."""
 
     schema_: int = Field(alias="schema", description="Format number of this file.")
-    title: Annotated[str, Field(min_length=1, max_length=200)]
-    team: Annotated[str, Field(max_length=200)] = ""
-    language: Literal["zh", "en"] = "zh"
+    title: Line = Field(min_length=1)
+    team: Line = ""
+    language: Language = "zh"
     style: Style = Style()
     characters: dict[Name, Text] = Field({}, max_length=64, description="Name -> description for {name} in prompts.")
     dataset: Dataset

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 
 from kolors_submit.engine import memory
 from kolors_submit.engine.plan import TrainPlan
-from kolors_submit.errors import InputError, Interrupted, OutsideError
+from kolors_submit.errors import InputError, Interrupted
 from kolors_submit.meter import BudgetSpent
 from kolors_submit.run import Job
 from kolors_submit.story import Train
@@ -114,10 +114,10 @@ class Keeper(Callback):
         if seen:  # last, for where the budget is passed this raises, and the step is saved by then
             self.advance(seen, f"loss {pl_module.losses[-1]:.4f}")
 
-    def _stopped(self, trainer: Trainer, step: int, looks: bool) -> OutsideError | None:
+    def _stopped(self, trainer: Trainer, step: int, looks: bool) -> BudgetSpent | Interrupted | None:
         """Why training ends with this step, if it does; several processes ask the first, when they look."""
         where = f"after step {step} of {self.settings.steps}, which is saved; run the same command to go on from there"
-        reason: OutsideError | None = None
+        reason: BudgetSpent | Interrupted | None = None
         if self.meter is not None and self.meter.passes(2 * self.longest):
             reason = BudgetSpent(f"training stopped for the budget ({self.meter.words()}) {where}, with a new budget")
         elif self.stop.requested:

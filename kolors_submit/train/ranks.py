@@ -21,7 +21,7 @@ import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.strategies import DDPStrategy
 
-from kolors_submit.errors import OutsideError, SubmitError
+from kolors_submit.errors import Interrupted, OutsideError, SubmitError
 from kolors_submit.report import quiet
 from kolors_submit.run import Job, Run
 
@@ -150,7 +150,7 @@ def _train_as(share: Share, rank: Rank, story: Story, base: Base, run: Run, devi
         share(Job(story, base, run, device, quiet()), rank)
     except torch.OutOfMemoryError:
         os._exit(OUT_OF_MEMORY)
-    except SubmitError:
+    except (SubmitError, Interrupted):
         os._exit(TOLD_BY_THE_FIRST)
 
 

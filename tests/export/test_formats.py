@@ -199,13 +199,13 @@ def test_equal_loras_give_equal_bytes_and_the_bundles(tiny_base: Path, kohya: Pa
 
 
 def test_a_file_that_cannot_be_exported(tiny_base: Path, kohya: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="is the file itself"):
+    with pytest.raises(InputError, match="is the input file itself"):
         export(kohya, "kohya", str(tiny_base), out=kohya)
     with pytest.raises(InputError, match="has kohya keys, not diffsynth"):
         export(kohya, "diffusers", str(tiny_base), keys="diffsynth")
     with pytest.raises(InputError, match="does not fit|no LoRA key"):
         export(kohya, "diffusers")
-    with pytest.raises(InputError, match="is no base"):
+    with pytest.raises(InputError, match="is not a base"):
         export(kohya, "diffusers", str(tmp_path / "nowhere"))
     lora = random_lora(UNET, alpha=ALPHA)
     name, module = next(iter(lora.modules.items()))
@@ -222,6 +222,6 @@ def test_the_verb(tiny_base: Path, kohya: Path, capsys: pytest.CaptureFixture[st
     answer = json.loads(heard.out)
     count = len(random_lora(UNET).modules)
     assert answer["metrics"]["modules"] == count and answer["metrics"]["alphas"] == [ALPHA]
-    assert f"{count} of {count} layers" in heard.err and "lora_alpha 0.5 in DiffSynth" in heard.err
+    assert f"{count} of {count} layers" in heard.err and "lora_alpha to 0.5 in DiffSynth" in heard.err
     assert Path(answer["outputs"]["lora"]).name == "lora.ckpt"
     assert command_line(["export", str(kohya), "--to", "diffsynth"]) == 2
