@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 from full_size import TEXT_ENCODER, UNET, VAE, random_weights
-from measure import FORWARD_TFLOP, free, matmul_peak, peak_gb
+from measure import FORWARD_TFLOP, free, matmul_peak, peak_gb, watched
 
 from kolors_submit.device import Machine, read_machine
 from kolors_submit.engine import architecture, lora
@@ -201,10 +201,9 @@ def vram8() -> dict[str, Any]:
     machine = read_machine("cuda", 8)
     keep_within(machine)
     tried = plans(1, machine)
-    figures = stepping_down(tried, lambda plan: train(plan, 100, batch_size=1, deterministic=False), print)
-    figures["reserved_gb"] = round(torch.cuda.max_memory_reserved() / 1e9, 2)
-    torch.cuda.set_per_process_memory_fraction(1.0)
-    return figures
+    with watched() as peaks:
+        figures = stepping_down(tried, lambda plan: train(plan, 100, batch_size=1, deterministic=False), print)
+    return figures | peaks
 
 
 PARTS = {"ours": ours, "deterministic": deterministic, "vram8": vram8, "stock": stock}

@@ -85,6 +85,19 @@ def test_the_same_bytes_twice_and_after_a_break(tmp_path: Path) -> None:
     assert results(first.run) == results(second.run)
 
 
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two devices")
+def test_two_devices_train_what_one_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = []
+    for count in (1, 2):
+        monkeypatch.setattr(stage, "count_ranks", lambda *_, count=count: count)
+        task = job(tmp_path / str(count))
+        train(task)
+        runs.append(task.run)
+    one, two = (losses(run) for run in runs)
+    assert ((one - two).abs() / one).max() < 1e-2
+    assert torch.nn.functional.cosine_similarity(*(update(run) for run in runs), dim=0) > 0.99
+
+
 @pytest.mark.parametrize("settings", [{"targets": ["to_q", "proj_in"]}, {"optimizer": "adafactor"}])
 def test_any_other_lora_is_trained_by_peft(settings: dict[str, Any], tmp_path: Path) -> None:
     task = job(tmp_path / "run", steps_per_epoch=4, **settings)
