@@ -23,8 +23,9 @@ class Graph:
                 unet(*self.inputs)
         torch.cuda.current_stream().wait_stream(stream)
         self.graph = torch.cuda.CUDAGraph()
-        # Other devices' threads go on allocating meanwhile.
-        with torch.cuda.graph(self.graph, pool, capture_error_mode="thread_local"):
+        # A stream of this device: torch's own for captures belongs to the device that captured first. Other devices'
+        # threads go on allocating meanwhile.
+        with torch.cuda.graph(self.graph, pool, stream, capture_error_mode="thread_local"):
             self.output = unet(*self.inputs)
 
     def __call__(self, inputs: tuple[torch.Tensor, ...]) -> torch.Tensor:
