@@ -95,7 +95,14 @@ def strategy(rank: Rank, device: str) -> DDPStrategy | str:
     """Lightning's name for one device, or DDP."""
     if rank.count == 1:
         return "auto"
-    return DDPStrategy(process_group_backend="gloo" if device == "cpu" else "nccl", timeout=PATIENCE)
+    return DDPStrategy(
+        process_group_backend="gloo" if device == "cpu" else "nccl",
+        timeout=PATIENCE,
+        # Every process has loaded the same weights and the same checkpoint: none need go from one to the others.
+        init_sync=False,
+        broadcast_buffers=False,
+        gradient_as_bucket_view=True,
+    )
 
 
 @contextlib.contextmanager
