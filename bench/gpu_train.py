@@ -1,4 +1,4 @@
-"""Training speed on one GPU: DiffSynth 1.1.9's own step and ours through Lightning's Trainer, in one process.
+"""Training speed on one GPU: DiffSynth 1.1.9's own step and ours through Lightning's Trainer.
 
 `python bench/gpu_train.py` builds Kolors' full-size networks with random weights, 1024x1024, rank 16 on the four
 projections. Ours is `train.loop.fit` as the verb calls it, with its loggers and checkpoints: the time of steps 51 to
@@ -11,6 +11,8 @@ import argparse
 import hashlib
 import json
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -18,7 +20,7 @@ from typing import Any
 
 import torch
 from full_size import TEXT_ENCODER, UNET, VAE, random_weights
-from measure import FORWARD_TFLOP, free, matmul_peak, peak_gb
+from measure import FORWARD_TFLOP, free, matmul_peak, peak_gb, watched
 
 from kolors_submit.device import Machine, read_machine
 from kolors_submit.engine import architecture, lora
@@ -48,26 +50,27 @@ SIZES = Sizes(2_579_000_000, 6_240_000_000, 128 * 128)
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--parts", nargs="*", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--part", choices=PARTS, help="one part, in this process; without it each part in its own")
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--compiled", type=Path, default=Path(tempfile.gettempdir()) / "kolors-compiled")
     options = parser.parse_args()
     keep_compiled(options.compiled)
+    if options.part is None:
+        for part in PARTS:
+            subprocess.run([sys.executable, __file__, *sys.argv[1:], "--part", part], check=True)
+        return
     known = json.loads(options.out.read_text()) if options.out.exists() else {}
-    known |= {"gpu": torch.cuda.get_device_name(), "torch": torch.__version__}
-    for part in options.parts:
-        free()
-        known[part] = PARTS[part]()
-        print(part, json.dumps(known[part]), flush=True)
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(json.dumps(known, indent=2) + "\n")
+    known |= {"gpu": torch.cuda.get_device_name(), "torch": torch.__version__, options.part: PARTS[options.part]()}
+    print(options.part, json.dumps(known[options.part]), flush=True)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps(known, indent=2) + "\n")
 
 
-def network(build: Any, dtype: torch.dtype = torch.float16) -> Any:
-    """A network with random weights on the GPU."""
+def network(build: Any, dtype: torch.dtype = torch.float16, device: str = "cuda") -> Any:
+    """A network with random weights."""
     with architecture.on_meta():
         made = build()
-    made.load_state_dict(random_weights(made, "cuda"), assign=True)
+    made.load_state_dict(random_weights(made, device), assign=True)
     return made.to(dtype).eval().requires_grad_(False)
 
 
@@ -144,9 +147,11 @@ def train(plan: TrainPlan, steps: int, **settings: Any) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         task = job(values, Path(folder))
         free()
-        unet = network(lambda: architecture.build_unet(UNET), getattr(torch, plan.dtype))
+        where = "cpu" if plan.eight_bit else "cuda"  # as the verb loads it
+        unet = network(lambda: architecture.build_unet(UNET), getattr(torch, plan.dtype), where)
         lora.inject(unet, 16, 8, task.story.train.targets, 0)
-        module = LoraTraining(make_network(unet, plan, task.story.train, 1), examples(), task.story.train, fused=True)
+        made = make_network(unet, plan, task.story.train, "cuda", shapes=1)
+        module = LoraTraining(made, examples(), task.story.train, fused=True)
         begun = time.perf_counter()
         losses = loop.fit(task, module, plan, Checkpoints(Path(folder) / "checkpoints", "0" * 64))
     batch = task.story.train.batch_size
@@ -196,10 +201,9 @@ def vram8() -> dict[str, Any]:
     machine = read_machine("cuda", 8)
     keep_within(machine)
     tried = plans(1, machine)
-    figures = stepping_down(tried, lambda plan: train(plan, 100, batch_size=1, deterministic=False), print)
-    figures["reserved_gb"] = round(torch.cuda.max_memory_reserved() / 1e9, 2)
-    torch.cuda.set_per_process_memory_fraction(1.0)
-    return figures
+    with watched() as peaks:
+        figures = stepping_down(tried, lambda plan: train(plan, 100, batch_size=1, deterministic=False), print)
+    return figures | peaks
 
 
 PARTS = {"ours": ours, "deterministic": deterministic, "vram8": vram8, "stock": stock}

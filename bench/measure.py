@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import os
 import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -46,12 +48,11 @@ def matmul_peak() -> float:
 
 
 @contextlib.contextmanager
-def watched() -> Iterator[dict[str, float]]:
-    """Filled with the most memory in use within the block, in GB: on the device, by all, and in this process."""
+def watched(process: int | str = "self") -> Iterator[dict[str, float]]:
+    """Filled with the most memory in use within the block, in GB: on the device, by all, and in a process."""
     import pynvml
 
-    pynvml.nvmlInit()
-    handle = pynvml.nvmlDeviceGetHandleByIndex(0)
+    handle = card()
     peaks = {"device_gb": 0.0, "host_anonymous_gb": 0.0}
     ended = threading.Event()
 
@@ -59,8 +60,7 @@ def watched() -> Iterator[dict[str, float]]:
         while not ended.wait(0.02):
             # The second version leaves out what the driver keeps for itself.
             used = pynvml.nvmlDeviceGetMemoryInfo(handle, version=pynvml.nvmlMemory_v2).used / 1e9
-            status = Path("/proc/self/status").read_text()
-            held = int(status.split("RssAnon:")[1].split()[0]) * 1024 / 1e9
+            held = _anonymous(process)
             peaks["device_gb"] = max(peaks["device_gb"], round(used, 2))
             peaks["host_anonymous_gb"] = max(peaks["host_anonymous_gb"], round(held, 2))
 
@@ -71,4 +71,25 @@ def watched() -> Iterator[dict[str, float]]:
     finally:
         ended.set()
         watcher.join()
+    if process == "self":
         peaks["torch_gb"] = round(torch.cuda.max_memory_reserved() / 1e9, 2)
+
+
+def card() -> Any:
+    """The driver's handle of the first card that this process may use; takes no memory on it."""
+    import pynvml
+
+    pynvml.nvmlInit()
+    first = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
+    if first.isdigit():
+        return pynvml.nvmlDeviceGetHandleByIndex(int(first))
+    return pynvml.nvmlDeviceGetHandleByUUID(first)
+
+
+def _anonymous(process: int | str) -> float:
+    """GB that a process holds beside the files it has mapped; none once it has ended."""
+    try:
+        status = Path(f"/proc/{process}/status").read_text()
+    except OSError:
+        return 0.0
+    return int(status.split("RssAnon:")[1].split()[0]) * 1024 / 1e9 if "RssAnon:" in status else 0.0

@@ -10,7 +10,7 @@ from functools import partial
 
 from kolors_submit.engine.memory import Compute
 from kolors_submit.files import keep_only
-from kolors_submit.panels import PanelJob, panel_inputs, plan_of, render_panels
+from kolors_submit.panels import PanelJob, panel_inputs, plans_of, render_panels
 from kolors_submit.run import Job
 from kolors_submit.story import panel_prompt
 
@@ -22,8 +22,11 @@ def render_before(job: Job) -> bool:
 
     A picture that shows nothing is said, left out, and not tried again: the entry does not depend on it.
     """
-    bare, plan = _without_lora(job), plan_of(job)
-    panels = [_panel_job(bare, number, plan.compute) for number in numbers(len(job.story.panels))]
+    bare, wanted = _without_lora(job), numbers(len(job.story.panels))
+    # These are compared by eye: the batch that all panels share would be filled up to no purpose.
+    plans = plans_of(job)
+    plan = next((plan for plan in plans if plan.compute.panels <= len(wanted)), plans[0])
+    panels = [_panel_job(bare, number, plan.compute) for number in wanted]
     pending = [panel for panel in panels if not panel.record.is_done(panel.inputs)]
     if pending:
         job.report.stage(NAME, f"panels {', '.join(str(panel.number) for panel in pending)} without the LoRA")

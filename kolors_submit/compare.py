@@ -13,9 +13,8 @@ from typing import Any
 from kolors_submit.errors import InputError
 from kolors_submit.files import read_json, write_text
 from kolors_submit.report import Reporter
-from kolors_submit.run import Run
+from kolors_submit.run import STAGES, Run, flat
 
-STAGES = ("data", "train", "render", "score", "bundle")
 _SHA256 = re.compile(r"^[0-9a-f]{64}$")
 _MAX_SHEET = 20_000_000
 _PAGE = Path(__file__).with_name("compare.html.jinja")
@@ -58,7 +57,7 @@ def find_run(path: Path) -> Run:
         return Run(below[0])
     if below:
         raise InputError(f"{path} holds runs on several bases; name one: {', '.join(map(str, below))}")
-    raise InputError(f"{path} is no run folder; name one such as runs/watercolor/kolors")
+    raise InputError(f"{path} is not a run folder; name one such as runs/watercolor/kolors")
 
 
 def read_side(path: Path) -> Side:
@@ -66,9 +65,7 @@ def read_side(path: Path) -> Side:
     run = find_run(path)
     settings: dict[str, Any] = {}
     for stage in STAGES[:-1]:  # the bundle's inputs only say the same again
-        record = read_json(run.stage(stage).path)
-        inputs = record.get("inputs", {}) if isinstance(record, dict) else {}
-        settings |= _flat(inputs, stage)
+        settings |= _settings(stage, run.stage(stage).inputs())
     sheet = run.render / "story.jpg"
     return Side("/".join(run.folder.resolve().parts[-2:]), settings, _figures(run), sheet if sheet.is_file() else None)
 
@@ -114,16 +111,14 @@ def _number(value: Any) -> Any:
     return value.get("mean") if isinstance(value, dict) else value
 
 
-def _flat(value: Any, prefix: str) -> dict[str, Any]:
-    """Nested inputs by dotted name; digests, and lists of them, are left out."""
-    if isinstance(value, dict):
-        flat: dict[str, Any] = {}
-        for key, item in value.items():
-            flat |= _flat(item, f"{prefix}.{key}".replace(".settings.", "."))
-        return flat
-    if isinstance(value, str) and _SHA256.match(value):
-        return {}
-    return {prefix: value}
+def _settings(stage: str, inputs: dict[str, Any]) -> dict[str, Any]:
+    """A stage's inputs by dotted name (`train.rank`), without digests and parts that hold nothing."""
+    named = {f"{stage}.{key}".replace(".settings.", "."): value for key, value in flat(inputs).items()}
+    return {name: value for name, value in named.items() if value != {} and not _is_digest(value)}
+
+
+def _is_digest(value: Any) -> bool:
+    return isinstance(value, str) and _SHA256.match(value) is not None
 
 
 def _shown(value: Any) -> str:

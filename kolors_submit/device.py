@@ -7,11 +7,16 @@ import os
 import shutil
 import sys
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
+from kolors_submit import cards
+from kolors_submit.container import this_image
 from kolors_submit.errors import InputError
-from kolors_submit.image import this_image
+
+Answer = TypeVar("Answer")
 
 CUDA_NEEDED = 12000
 """The locked torch brings CUDA 12.8, which runs on every driver of the 12 series (minor version compatibility)."""
@@ -24,7 +29,7 @@ SOLD_AS = 15 / 16
 
 @dataclass(frozen=True)
 class Gpu:
-    """One graphics card: its memory and what of it is free, in bytes, and its compute capability."""
+    """One graphics card or MIG instance: its memory and what of it is free, in bytes, and its compute capability."""
 
     name: str
     memory: int
@@ -86,7 +91,22 @@ def read_machine(device: str, vram: float | None = None) -> Machine:
 
 
 def read_cuda() -> Cuda | None:
-    """What the driver says, or None where there is no driver. CUDA_VISIBLE_DEVICES is honoured."""
+    """What the driver says, or None where there is no driver. CUDA_VISIBLE_DEVICES is honoured.
+
+    From here on CUDA numbers the cards of this process and its children as they are numbered here, unless
+    CUDA_DEVICE_ORDER says otherwise: a plan for one card is not to be run on another.
+    """
+    os.environ.setdefault(cards.ORDER, cards.IN_BUS_ORDER)
+    return _ask(_cuda)
+
+
+def visible_cards() -> list[str]:
+    """Each card or MIG instance that programs may use here, as a value of CUDA_VISIBLE_DEVICES that shows it alone."""
+    return [card.name for card in _ask(cards.visible) or ()]
+
+
+def _ask(question: Callable[[], Answer]) -> Answer | None:
+    """What NVIDIA's management library answers, opened for the question; None where there is no driver, or it fails."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import pynvml
@@ -95,50 +115,26 @@ def read_cuda() -> Cuda | None:
     except pynvml.NVMLError:
         return None
     try:
-        handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
-        visible = _visible(handles, [pynvml.nvmlDeviceGetUUID(handle) for handle in handles])
-        gpus = tuple(map(_read_gpu, visible))
-        return Cuda(pynvml.nvmlSystemGetDriverVersion(), pynvml.nvmlSystemGetCudaDriverVersion_v2(), gpus)
+        return question()
     except pynvml.NVMLError:
         return None
     finally:
         pynvml.nvmlShutdown()
 
 
-def _read_gpu(handle: object) -> Gpu:
+def _cuda() -> Cuda:
     import pynvml
 
-    memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
-    major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(handle)
-    return Gpu(pynvml.nvmlDeviceGetName(handle), memory.total, memory.free, (major, minor))
+    gpus = tuple(map(_read_gpu, cards.shown_by_cuda()))
+    return Cuda(pynvml.nvmlSystemGetDriverVersion(), pynvml.nvmlSystemGetCudaDriverVersion_v2(), gpus)
 
 
-def _visible(handles: list[object], identifiers: list[str]) -> list[object]:
-    """The cards that CUDA_VISIBLE_DEVICES lets a program see, in its order; as CUDA does, up to the first unknown.
+def _read_gpu(card: cards.Card) -> Gpu:
+    import pynvml
 
-    An entry is a number or the beginning of an identifier (`GPU-8932f937`).
-    """
-    wanted = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if wanted is None:
-        return handles
-    chosen = []
-    for entry in wanted.split(","):
-        name = entry.strip()
-        matches = [i for i, whole in enumerate(identifiers) if name == str(i) or (name and whole.startswith(name))]
-        if len(matches) != 1:
-            break
-        chosen.append(handles[matches[0]])
-    return chosen
-
-
-def visible_cards() -> list[str]:
-    """Each card that a program may use here, as a value of CUDA_VISIBLE_DEVICES that shows it alone."""
-    cuda = read_cuda()
-    if cuda is None:
-        return []
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    names = list(map(str, range(len(cuda.gpus)))) if visible is None else [name.strip() for name in visible.split(",")]
-    return names[: len(cuda.gpus)]
+    memory = pynvml.nvmlDeviceGetMemoryInfo(card.handle)
+    major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(card.whole)
+    return Gpu(pynvml.nvmlDeviceGetName(card.handle), memory.total, memory.free, (major, minor))
 
 
 def find_device(name: str) -> str:
@@ -158,7 +154,10 @@ def why_no_cuda(cuda: Cuda | None) -> str:
     if cuda is None:
         return "no NVIDIA driver here" if this_image() is None else f"no NVIDIA driver in this container; {GIVE_GPU}"
     if not cuda.gpus:
-        return "the driver shows no GPU (CUDA_VISIBLE_DEVICES?)"
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+        if visible is not None:
+            return f"CUDA_VISIBLE_DEVICES={visible} names no GPU of this machine; `nvidia-smi -L` lists what there is"
+        return "the driver shows no GPU; one in MIG mode needs an instance (`nvidia-smi -L` lists them)"
     major, minor = cuda.cuda // 1000, cuda.cuda % 1000 // 10
     return f"driver {cuda.driver} knows CUDA {major}.{minor} only and the locked torch needs 12"
 

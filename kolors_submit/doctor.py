@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from kolors_submit import base_names
+from kolors_submit.container import changed_source, this_image
 from kolors_submit.device import main_memory, read_cuda, why_no_cuda
 from kolors_submit.files import free_bytes
 from kolors_submit.hold import LOCK, holder, is_held
-from kolors_submit.image import changed_source, this_image
-from kolors_submit.lock import differences
+from kolors_submit.hub import known as hubs
+from kolors_submit.locked_packages import differences
 from kolors_submit.weights import KNOWN, PICTUREBOOK
 from kolors_submit.weights.download import gigabytes
 from kolors_submit.weights.find import SMALLEST_GPU
@@ -28,11 +30,6 @@ DISK_NEEDED = 2_000_000_000
 """Disk space in bytes for one story's run folder on Kolors: pictures, caches, checkpoints, panels."""
 HUB_TIMEOUT = 3.0
 """Seconds to wait for a hub."""
-
-HUBS = {
-    "modelscope": ("MODELSCOPE_ENDPOINT", "https://www.modelscope.cn"),
-    "huggingface": ("HF_ENDPOINT", "https://huggingface.co"),
-}
 
 
 @dataclass(frozen=True)
@@ -79,7 +76,7 @@ def _python() -> Iterator[Finding]:
 def _packages() -> Iterator[Finding]:
     wrong = differences()
     if wrong is None:
-        yield Finding("warn", "packages", "no uv.lock beside the package, so nothing to compare with")
+        yield Finding("warn", "packages", "no uv.lock next to the package, so there is nothing to compare with")
     elif wrong:
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         yield Finding("fail", "packages", f"{'; '.join(wrong[:3])}{more}: run `make setup`")
@@ -153,34 +150,25 @@ def _weights() -> Iterator[Finding]:
 
 def _tokens() -> Iterator[Finding]:
     """Whether a token is there; no part of one is read into a finding."""
-    from huggingface_hub import get_token
-    from modelscope_hub import HubConfig
-
-    saved = (HubConfig().credentials_dir / "cookies").is_file()
-    found = {
-        "modelscope": bool(os.environ.get("MODELSCOPE_API_TOKEN")) or saved,
-        "huggingface": get_token() is not None,
-    }
-    for hub, variable in (("modelscope", "MODELSCOPE_API_TOKEN"), ("huggingface", "HF_TOKEN")):
-        if found[hub]:
-            yield Finding("ok", "token", f"{hub}: there")
+    for hub in hubs.KNOWN.values():
+        if hubs.find_token(hub.name) is not None:
+            yield Finding("ok", "token", f"{hub.name}: found")
         else:
-            yield Finding("warn", "token", f"{hub}: none; only publishing needs it: set {variable} or log in")
+            advice = f"only publishing needs it: set {hub.token_variable} or run `{hub.login}`"
+            yield Finding("warn", "token", f"{hub.name}: none; {advice}")
 
 
 def _hubs() -> Iterator[Finding]:
     import requests
 
-    for hub, (variable, usual) in HUBS.items():
-        address = os.environ.get(variable) or usual
+    for hub in hubs.KNOWN.values():
+        address = os.environ.get(hub.endpoint_variable) or hub.address
         try:
             requests.head(address, timeout=HUB_TIMEOUT, allow_redirects=False)
-            yield Finding("ok", "hub", f"{hub} answers")
+            yield Finding("ok", "hub", f"{hub.name} answers")
         except requests.RequestException as error:
-            why = type(error).__name__
-            yield Finding(
-                "warn", "hub", f"{hub}: no answer from {address} ({why}); needed for weights and data sets only"
-            )
+            needed = "needed for weights, data sets and publishing only"
+            yield Finding("warn", "hub", f"{hub.name}: no answer from {address} ({type(error).__name__}); {needed}")
 
 
 def _story(path: Path | None) -> Iterator[Finding]:
@@ -198,7 +186,7 @@ def _story(path: Path | None) -> Iterator[Finding]:
         "ok", "story", f"{story.title}: {len(story.panels)} panels of {story.render.width}x{story.render.height}"
     )
     cuda = read_cuda()
-    overrides = story.bases.get("picturebook")
+    overrides = story.bases.get(base_names.PICTUREBOOK)
     if (cuda is None or not cuda.usable or cuda.memory < SMALLEST_GPU) and overrides is None:
         yield Finding(
             "warn", "story", "has no settings for the embedded base (bases.picturebook), and Kolors needs a GPU"
@@ -212,7 +200,7 @@ def _runs(runs: Path) -> Iterator[Finding]:
         folder = folder.parent
     if not os.access(folder, os.W_OK):
         yield Finding(
-            "fail", "runs", f"{folder} cannot be written; choose another folder with --runs or mend its owner"
+            "fail", "runs", f"{folder} cannot be written; choose another folder with --runs, or fix its ownership"
         )
     found = sorted(path.parent for path in runs.glob(f"*/*/{LOCK}"))
     if not found:

@@ -84,7 +84,7 @@ def find_endpoint(url: str | None = None, model: str | None = None, dashscope_mo
     key = ((dashscope_key if at_dashscope else None) or openai_key or NO_KEY).strip()
     if not key.isascii() or not key.isprintable() or " " in key:
         raise InputError(
-            "the endpoint's key has characters that no key has; set OPENAI_API_KEY or DASHSCOPE_API_KEY anew"
+            "the endpoint's key has characters that no key has; set OPENAI_API_KEY or DASHSCOPE_API_KEY again"
         )
     return Endpoint(url.rstrip("/"), model, key)
 
@@ -97,9 +97,9 @@ def _host(url: str) -> str:
     except ValueError:
         host = None
     if "@" in url:
-        raise InputError("an endpoint's address holds no user and password; set OPENAI_API_KEY")
+        raise InputError("an endpoint's address must not hold a user or password; set OPENAI_API_KEY instead")
     if host is None or parts.scheme not in ("http", "https") or not url.isprintable():
-        raise InputError(f"{url!r} is no endpoint; write an address such as http://127.0.0.1:8000/v1")
+        raise InputError(f"{url!r} is not an endpoint; write an address such as http://127.0.0.1:8000/v1")
     return host
 
 
@@ -136,7 +136,7 @@ def _client(endpoint: Endpoint, limits: Limits) -> openai.OpenAI:
 
     def bound(response: httpx2.Response) -> None:
         if response.headers.get("content-encoding", "identity") != "identity":
-            raise OutsideError(f"{endpoint.name} sends a packed answer although asked not to; its size is unknown")
+            raise OutsideError(f"{endpoint.name} sends a compressed answer although asked not to; ask another endpoint")
         assert isinstance(response.stream, httpx2.SyncByteStream)
         response.stream = _Bounded(response.stream, endpoint, limits)
 
@@ -194,17 +194,17 @@ def _plain(error: Exception, endpoint: Endpoint, limits: Limits) -> SubmitError:
     if isinstance(error.__cause__, OutsideError):  # our own limits, as the client wraps them
         return error.__cause__
     if isinstance(error, openai.APITimeoutError):
-        return OutsideError(f"{where} sent nothing for {limits.silence:g} s; see that it runs, then run again")
+        return OutsideError(f"{where} sent nothing for {limits.silence:g} s; check that it is running, then run again")
     if isinstance(error, openai.APIConnectionError):
         why = _words(str(error.__cause__ or error), endpoint)
-        return OutsideError(f"{where} cannot be reached or broke off ({why}); see that it runs, then run again")
+        return OutsideError(f"{where} cannot be reached or broke off ({why}); check that it is running, then run again")
     if isinstance(error, openai.APIStatusError):
         return _refusal(error, endpoint)
     if isinstance(error, openai.APIError):
         return OutsideError(f"{where} failed while it answered: {_words(error.message, endpoint)}; run again")
     return OutsideError(
-        f"{where} answered nothing that is a chat completion; see that the address is an OpenAI-compatible endpoint's "
-        "(it often ends in /v1)"
+        f"{where} did not answer with a chat completion; check that the address is that of an OpenAI-compatible "
+        "endpoint (it often ends in /v1)"
     )
 
 
@@ -214,10 +214,10 @@ def _refusal(error: openai.APIStatusError, endpoint: Endpoint) -> SubmitError:
     if status in (401, 403):
         return InputError(f"{where} refuses the key ({status}); set OPENAI_API_KEY or DASHSCOPE_API_KEY to a valid one")
     if status == 404:
-        return InputError(f"{where} is not there (404): mend the model's name or the address (it often ends in /v1)")
+        return InputError(f"{where} was not found (404); correct the model's name or the address (often .../v1)")
     if status == 429:
         return OutsideError(
-            f"{where} takes no more requests now (429: {said}); wait or see to the quota, then run again"
+            f"{where} takes no more requests now (429: {said}); wait, or raise the quota, then run again"
         )
     if status < 500:
         return InputError(f"{where} refuses the request ({status}: {said}); choose another model or address")

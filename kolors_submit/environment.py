@@ -8,9 +8,9 @@ import re
 from pathlib import Path
 from typing import Any
 
+from kolors_submit.container import this_image
 from kolors_submit.device import read_cuda
 from kolors_submit.files import file_digest
-from kolors_submit.image import this_image
 
 FORMAT = 1
 LOCK = Path(__file__).parent.parent / "uv.lock"

@@ -31,5 +31,11 @@ class OutsideError(SubmitError):
     exit_status = 3
 
 
-class Interrupted(OutsideError):
-    """Ctrl-C or SIGTERM: what was done is saved, and the same command goes on from there. Exit status 3."""
+class Interrupted(BaseException):
+    """Ctrl-C or SIGTERM: what was done is saved, and the same command goes on from there. Exit status 3.
+
+    No Exception, so that nothing that tells, retries or goes on without what failed takes it for a failure; and no
+    KeyboardInterrupt, for which click and Lightning end the process in ways of their own.
+    """
+
+    exit_status = 3

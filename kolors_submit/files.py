@@ -53,11 +53,17 @@ def atomic_path(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         partial.replace(path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        _discard(partial)
         raise write_error(path, error) from error
     except BaseException:
-        partial.unlink(missing_ok=True)
+        _discard(partial)
         raise
+
+
+def _discard(partial: Path) -> None:
+    """Delete a half-written file; what hinders that is what hindered the write, and is said of it."""
+    with contextlib.suppress(OSError):
+        partial.unlink()
 
 
 def write_error(path: Path, error: OSError) -> OutsideError:
@@ -65,8 +71,8 @@ def write_error(path: Path, error: OSError) -> OutsideError:
     advice = {
         errno.ENOSPC: "the disk is full; free some space and run again",
         errno.EDQUOT: "the disk quota is used up; free some space and run again",
-        errno.EACCES: "no permission to write there; choose another folder with --runs or mend its owner",
-        errno.EPERM: "no permission to write there; choose another folder with --runs or mend its owner",
+        errno.EACCES: "no permission to write there; choose another folder with --runs, or fix its ownership",
+        errno.EPERM: "no permission to write there; choose another folder with --runs, or fix its ownership",
         errno.ENOTDIR: "a file stands where a folder has to be; choose another folder, or move that file",
         errno.EEXIST: "a file stands where a folder has to be; choose another folder, or move that file",
         errno.EROFS: "the file system is read-only; choose another folder with --runs",
@@ -104,7 +110,7 @@ def write_new(path: Path, text: str) -> bool:
             return False
         partial.replace(path)
     finally:
-        partial.unlink(missing_ok=True)
+        _discard(partial)
     return True
 
 

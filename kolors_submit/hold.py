@@ -40,7 +40,7 @@ def hold(folder: Path, verb: str) -> Iterator[None]:
         try:
             _take(file)
         except BlockingIOError as error:
-            taken = f"{folder} is in use by {holder(folder)}; wait for it or use --name"
+            taken = f"{folder} is in use by {holder(folder)}; wait for it, or use another run folder with --name"
             raise InUse(taken) from error
         file.seek(0)
         file.truncate()

@@ -56,11 +56,6 @@ class PanelJob:
         }
 
 
-def plan_of(job: Job) -> RenderPlan:
-    """How the story's panels are rendered on this machine, or were already."""
-    return plans_of(job)[0]
-
-
 def plans_of(job: Job, like: Mapping[str, Any] | None = None) -> tuple[RenderPlan, ...]:
     """The plans to try in turn; the first is the one that earlier panels were made by, where it still can be."""
     settings, machine = job.story.render, read_machine(job.device, job.vram)

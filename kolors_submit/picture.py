@@ -14,6 +14,9 @@ from kolors_submit.story import Prompt, Render
 if TYPE_CHECKING:
     from PIL import Image
 
+PNG_TEXT = "kolors-submit"
+"""The text of a PNG that holds, as JSON, what the picture was rendered from."""
+
 FLAT = 8
 """A picture whose darkest and lightest values differ by fewer than this many of 255 shows nothing."""
 
@@ -33,7 +36,7 @@ def fault_of(picture: Image.Image) -> str | None:
 def png_bytes(picture: Image.Image, prompt: Prompt, seed: int, settings: Render, lora_digest: str | None) -> bytes:
     """The picture as PNG with what it was rendered from as text.
 
-    `parameters` is for people, `kolors-submit` is JSON; `prompt` and `workflow` are ComfyUI's two forms of one graph,
+    `parameters` is for people, PNG_TEXT is JSON; `prompt` and `workflow` are ComfyUI's two forms of one graph,
     which open there when the picture is dropped on it. They are left out where ComfyUI would read the prompt otherwise,
     and of a picture without a LoRA (None).
     """
@@ -47,7 +50,7 @@ def png_bytes(picture: Image.Image, prompt: Prompt, seed: int, settings: Render,
     }
     info = PngInfo()
     info.add_text("parameters", _parameters(prompt, seed, settings))
-    info.add_text("kolors-submit", json.dumps(values, sort_keys=True))
+    info.add_text(PNG_TEXT, json.dumps(values, sort_keys=True))
     shot = None if lora_digest is None else comfyui.Shot(prompt, seed, settings, comfyui.lora_name(lora_digest))
     if shot is not None and not comfyui.refusals(shot):
         nodes = comfyui.own(shot)

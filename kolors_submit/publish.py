@@ -85,7 +85,7 @@ def _refuse_demonstration(opened: Opened, target: Target) -> None:
     if opened.is_demonstration and not target.demonstration:
         raise InputError(
             f"this bundle was made on {str(opened.base)[:80]!r}, not on Kolors: a demonstration, which no contest "
-            "accepts. Publish an entry made with --base kolors, or say --demonstration (make: PUSH=--demonstration)"
+            "accepts. Publish an entry made with --base kolors, or pass --demonstration (make: PUSH=--demonstration)"
         )
 
 
@@ -93,7 +93,7 @@ def _name(story: Story, target: Target, report: Reporter) -> str:
     """The repository's id; raises InputError with everything that is wrong with it."""
     name = target.repository or story.submission.repository
     if not name:
-        raise InputError("the story names no repository; say --repo owner/Name or set submission.repository")
+        raise InputError("the story names no repository; pass --repo owner/Name or set submission.repository")
     problems = hubs.name_problems(name)
     if problems:
         raise InputError("\n".join(problems))

@@ -60,13 +60,22 @@ def _pending(panels: Sequence[PanelJob]) -> list[PanelJob]:
     return [panel for panel in panels if not panel.record.is_done(panel.inputs)]
 
 
+def _reasons(pending: Sequence[PanelJob]) -> dict[str, list[int]]:
+    """Why panels are rendered, and the numbers of those that are rendered for it."""
+    reasons: dict[str, list[int]] = {}
+    for panel in pending:
+        why = ", ".join(panel.record.changes(panel.inputs)[:3])
+        reasons.setdefault(why, []).append(panel.number)
+    return reasons
+
+
 def _render_pending(
     job: Job, plan: RenderPlan, lora_digest: str, only: Collection[int] | None
 ) -> tuple[RenderPlan, int]:
     """Render what is not done by this plan; returns it and how many panels that were."""
     pending = _pending(_panel_jobs(job, plan.compute, lora_digest, only))
-    for panel in pending:
-        job.report.stage(NAME, f"panel {panel.number}: {', '.join(panel.record.changes(panel.inputs)[:3])}")
+    for why, numbers in _reasons(pending).items():
+        job.report.stage(NAME, f"panel{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}: {why}")
     if pending:
         job.report.stage(NAME, str(plan))
         if job.device != "cpu" and not has_compiler():

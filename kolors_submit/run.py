@@ -21,6 +21,9 @@ from typing import TYPE_CHECKING, Any
 from kolors_submit.files import digest, file_digest, read_json, write_json
 from kolors_submit.hold import hold
 
+STAGES = ("data", "train", "render", "score", "bundle")
+"""In the order in which they run; the name of a stage is also that of its record."""
+
 if TYPE_CHECKING:
     from kolors_submit.report import Reporter
     from kolors_submit.story import Story
@@ -139,7 +142,7 @@ class Stage:
             return ["not done yet"]
         if record.get("format") != self.format:
             return ["made by another version of this stage"]
-        old, new = _flat(record.get("inputs", {})), _flat(inputs)
+        old, new = flat(record.get("inputs", {})), flat(inputs)
         reasons = [f"{key} changed" for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key)]
         return reasons + [f"{name} is missing or was edited" for name in self._damaged(record)]
 
@@ -182,14 +185,14 @@ class Stage:
         return [name for name, path in paths.items() if not path.is_file() or file_digest(path) != outputs[name]]
 
 
-def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
-    """`{"train": {"rank": 16}}` as `{"train.rank": 16}`, to name what changed."""
+def flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    """`{"train": {"rank": 16}}` as `{"train.rank": 16}`, to name what changed or differs; lists stay whole."""
     if not isinstance(value, dict) or not value:
         return {prefix: value}
-    flat: dict[str, Any] = {}
+    named: dict[str, Any] = {}
     for key, item in value.items():
-        flat |= _flat(item, f"{prefix}.{key}" if prefix else str(key))
-    return flat
+        named |= flat(item, f"{prefix}.{key}" if prefix else str(key))
+    return named
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import Any
 from PIL import Image
 
 from kolors_submit import weights
+from kolors_submit.decoders import open_picture
 from kolors_submit.errors import InputError, RuleError
 from kolors_submit.files import digest, file_digest, read_json, write_json
 from kolors_submit.metrics.coherence import coherence
@@ -69,15 +70,15 @@ def score_folder(folder: Path, predictor: tuple[str, Path], report: Reporter, de
     The result is scores.json's value without a threshold. Raises InputError where there is no picture.
     """
     if not folder.is_dir():
-        raise InputError(f"{folder} is no folder; name one with pictures in it")
+        raise InputError(f"{folder} is not a folder; name one with pictures in it")
     pictures: list[Path] = []
     others: list[Path] = []
     for path in sorted(folder.iterdir()):
         (pictures if _is_picture(path) else others).append(path)
     if others:
-        report.note(f"left out, no pictures: {', '.join(path.name for path in others)}")
+        report.note(f"left out, not readable as pictures: {', '.join(path.name for path in others)}")
     if not pictures:
-        raise InputError(f"{folder} holds no picture that can be read")
+        raise InputError(f"{folder} holds no readable picture")
     name, where = predictor
     values = _measure(where, pictures, report, device)
     return _summary({"name": name, "digest": predictor_digest(where)}, pictures, values, None)
@@ -143,7 +144,7 @@ def _gate(scores: dict[str, Any], report: Reporter) -> None:
     named = ", ".join(f"{panel['number']} ({panel['score']:.3f})" for panel in low)
     raise RuleError(
         f"the mean score {scores['mean']:.3f} is below the threshold {threshold:g}; pulled down by panel {named}. "
-        "Try other seeds or prompts for these, or train longer"
+        "Try other seeds or prompts for them, or train longer"
     )
 
 
@@ -163,9 +164,9 @@ def _coherence_gate(coherence: dict[str, Any]) -> None:
 
 
 def _is_picture(path: Path) -> bool:
-    """Whether Pillow can read the file whole, within a bound on its size."""
+    """Whether the file can be read whole, by one of the decoders allowed and within a bound on its size."""
     try:
-        with Image.open(path) as picture:
+        with open_picture(path) as picture:
             if picture.width * picture.height > MAX_PIXELS:
                 return False
             picture.load()

@@ -5,12 +5,16 @@ from __future__ import annotations
 import io
 import math
 import unicodedata
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import islice
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
+
+from kolors_submit.decoders import open_picture
 
 FONT = Path(__file__).parent / "fonts" / "story-kai.woff"
 PAPER, INK, GREY, ACCENT, LINE = (250, 247, 240), (46, 42, 38), (128, 120, 110), (176, 74, 52), (214, 206, 192)
@@ -81,21 +85,26 @@ def story_sheet(panels: Sequence[Path], captions: Sequence[str], title: str, tea
 
 def wrap(text: str, size: int, width: int, lines: int) -> list[str]:
     """Break a text into at most `lines` lines of `width` pixels: between words, and anywhere between hanzi or kana."""
-    measure = font(size).getlength
-    broken: list[str] = [""]
-    for piece in _pieces(text):
-        candidate = broken[-1] + piece
-        if not broken[-1] or measure(candidate.rstrip()) <= width:
-            broken[-1] = candidate
-        else:
-            broken.append(piece.lstrip())
-    broken = [line.strip() for whole in broken for line in _split_long(whole.strip(), size, width)]
+    broken = list(islice(_broken(text, size, width), lines + 1))
     if len(broken) > lines:
         last = broken[lines - 1]
-        while last and measure(last + "…") > width:
+        while last and font(size).getlength(last + "…") > width:
             last = last[:-1]
         broken = [*broken[: lines - 1], last.rstrip() + "…"]
     return broken
+
+
+def _broken(text: str, size: int, width: int) -> Iterator[str]:
+    """All lines of a text, made as they are asked for: it may be a stranger's, and long."""
+    measure = font(size).getlength
+    line = ""
+    for piece in _pieces(text):
+        if line and measure((line + piece).rstrip()) > width:
+            yield from _split_long(line.strip(), size, width)
+            line = piece.lstrip()
+        else:
+            line += piece
+    yield from _split_long(line.strip(), size, width)
 
 
 def _pieces(text: str) -> list[str]:
@@ -119,18 +128,18 @@ def _is_wide(char: str) -> bool:
     return unicodedata.east_asian_width(char) in "WF"
 
 
-def _split_long(line: str, size: int, width: int) -> list[str]:
+def _split_long(line: str, size: int, width: int) -> Iterator[str]:
     """A word that is wider than a line, cut where it must be."""
-    parts, measure = [], font(size).getlength
-    while measure(line) > width and len(line) > 1:
-        cut = next(n for n in range(len(line) - 1, 0, -1) if n == 1 or measure(line[:n]) <= width)
-        parts.append(line[:cut])
+    measure = font(size).getlength
+    while len(line) > 1 and measure(line) > width:
+        cut = max(1, bisect_right(range(1, len(line)), float(width), key=lambda n: measure(line[:n])))
+        yield line[:cut].strip()
         line = line[cut:]
-    return [*parts, line]
+    yield line.strip()
 
 
 def _layout(count: int) -> Layout:
-    """Four columns; more, and smaller ones, where the sheet would be higher than a JPEG can be."""
+    """Four columns up to eight rows; of more panels as many columns as rows, so that no sheet is a long strip."""
     if count <= 8 * COLUMNS:
         return Layout(min(COLUMNS, count), CELL)
     columns = math.ceil(math.sqrt(count))
@@ -182,7 +191,7 @@ def _row(layout: Layout, panels: Sequence[Path], captions: Sequence[str], start:
 
 def _fitted(path: Path, cell: int) -> Image.Image:
     """A panel as wide as its cell and whole, or as high as two cells where it is very tall."""
-    with Image.open(path) as file:
+    with open_picture(path) as file:
         image = file.convert("RGB")
     scale = min(cell / image.width, 2 * cell / image.height)
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))

@@ -8,22 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kolors_submit.base_names import KOLORS, NAMED
 from kolors_submit.device import find_device
 from kolors_submit.errors import InputError
 from kolors_submit.files import read_json
 from kolors_submit.meter import make_meter
-from kolors_submit.run import Job, Run, run_folder
+from kolors_submit.run import STAGES, Job, Run, run_folder
 from kolors_submit.story import load_story
 from kolors_submit.weights import find_base
-from kolors_submit.weights.known import KOLORS
 
 if TYPE_CHECKING:
     from kolors_submit.report import Reporter
     from kolors_submit.weights.download import Ask
-
-
-NAMED = (KOLORS, "picturebook")
-"""Bases whose run folders are called as they are; that of any other has its folder's name."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +80,7 @@ def submission(job: Job) -> dict[str, Any]:
     Raises what a stage raises: RuleError where the gate or the check fails.
     """
     with job.run.hold("submission"):
-        for stage in STAGES.values():
+        for stage in _STAGES.values():
             stage(job)
         check(job)
     figures = summary(job.run)
@@ -96,7 +92,7 @@ def submission(job: Job) -> dict[str, Any]:
 
 def run_stage(job: Job, name: str) -> bool:
     """One stage by itself; raises InputError where an earlier one has not been run. True if anything was done."""
-    earlier = list(STAGES)[: list(STAGES).index(name)]
+    earlier = STAGES[: STAGES.index(name)]
     with job.run.hold(name):
         for before in earlier:
             if not job.run.stage(before).path.is_file():
@@ -104,7 +100,7 @@ def run_stage(job: Job, name: str) -> bool:
                     f"{job.run.folder} has no finished {before} stage; run `kolors-submit {before}` first, "
                     "or `kolors-submit submission` for everything"
                 )
-        worked = STAGES[name](job)
+        worked = _STAGES[name](job)
     if worked and job.report.meter:
         job.report.stage("cost", job.report.meter.words())
     return worked
@@ -189,11 +185,5 @@ def _bundle(job: Job) -> bool:
     return pack(job)
 
 
-STAGES: dict[str, Callable[[Job], bool]] = {
-    "data": _data,
-    "train": _train,
-    "render": _render,
-    "score": _score,
-    "bundle": _bundle,
-}
-"""In the order in which they run; each is imported when it is called."""
+_STAGES: dict[str, Callable[[Job], bool]] = dict(zip(STAGES, (_data, _train, _render, _score, _bundle), strict=True))
+"""By name, in the order in which they run; each is imported when it is called."""

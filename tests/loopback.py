@@ -18,6 +18,7 @@ class Handler(BaseHTTPRequestHandler):
     """A quiet handler that keeps connections open; subclasses answer `do_GET` and its like."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # or a body waits 40 ms for the other side to acknowledge its headers
 
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing."""

@@ -59,6 +59,16 @@ def test_what_differs_and_every_figure(tmp_path):
     assert "not rendered yet" in html
 
 
+def test_digests_say_nothing_to_people(tmp_path):
+    """They only follow from the rest; other text stays, and a list is one value."""
+    for name, sha in (("a", "0" * 64), ("b", "1" * 64)):
+        inputs = {"base": sha, "files": {"x.png": sha, "y.png": "unreadable"}, "targets": ["to_q", name], "none": {}}
+        Run(tmp_path / name).stage("train").finish(inputs, [])
+    one, other = compare([tmp_path / "a", tmp_path / "b"], tmp_path / "page.html", quiet())
+    assert one["settings"] == {"train.files.y.png": "unreadable", "train.targets": ["to_q", "a"]}
+    assert other["settings"]["train.targets"] == ["to_q", "b"]
+
+
 def test_a_strangers_words_are_no_markup(tmp_path):
     make_run(tmp_path / "<b>a", 8, 6.1)
     make_run(tmp_path / "b", 8, 6.4, predictor="<img src=x>")
@@ -92,7 +102,7 @@ def test_what_is_no_run_is_refused(tmp_path):
     make_run(tmp_path / "a/tiny", 8, 6)
     with pytest.raises(InputError, match="several bases; name one"):
         compare([tmp_path / "a", tmp_path / "a/tiny"], tmp_path / "page.html", quiet())
-    with pytest.raises(InputError, match="is no run folder"):
+    with pytest.raises(InputError, match="is not a run folder"):
         compare([tmp_path / "a/tiny", tmp_path / "nowhere"], tmp_path / "page.html", quiet())
     with pytest.raises(InputError, match="two runs or more"):
         compare([tmp_path / "a/tiny"], tmp_path / "page.html", quiet())

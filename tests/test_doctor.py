@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from kolors_submit import doctor, lock
+from kolors_submit import doctor, locked_packages
 from kolors_submit.cli import run
 from kolors_submit.device import Cuda, Gpu
 from kolors_submit.run import Run
@@ -68,7 +68,7 @@ def test_a_token_is_seen_and_never_shown(tmp_path, monkeypatch, capsys):
     run(["doctor", "--offline", "--json"])
     heard = capsys.readouterr()
     findings = json.loads(heard.out)["metrics"]["findings"]
-    assert [f["text"] for f in findings if f["subject"] == "token"] == ["modelscope: there", "huggingface: there"]
+    assert [f["text"] for f in findings if f["subject"] == "token"] == ["modelscope: found", "huggingface: found"]
     assert "0123456789" not in heard.out + heard.err
     assert "abcdefghij" not in heard.out + heard.err
 
@@ -150,12 +150,12 @@ version = "6.0"
 """
     )
     sound = {"one": "1.0", "two": "2.0+local", "three": "3.0", "five": "5.0", "unknown": "9"}
-    assert lock.differences(locked, sound) == []
-    assert lock.differences(locked, sound | {"two": "1.0", "tool": "5.0"}) == [
+    assert locked_packages.differences(locked, sound) == []
+    assert locked_packages.differences(locked, sound | {"two": "1.0", "tool": "5.0"}) == [
         "tool is 5.0, locked is 6.0",
         "two is 1.0, locked is 2.0",
     ]
-    assert lock.differences(locked, {name: v for name, v in sound.items() if name != "five"}) == [
+    assert locked_packages.differences(locked, {name: v for name, v in sound.items() if name != "five"}) == [
         "five 5.0 is not installed"
     ]
-    assert lock.differences(tmp_path / "none") is None
+    assert locked_packages.differences(tmp_path / "none") is None

@@ -35,6 +35,25 @@ def test_a_refused_write_is_a_sentence(folder, code, said):
     assert os.listdir(folder) == []
 
 
+@pytest.mark.parametrize("place", ["note/a.txt", "note/deeper/a.txt"])
+def test_a_file_where_a_folder_has_to_be_is_a_sentence(folder, place):
+    """The half-written file cannot even be looked for there (ENOTDIR)."""
+    write_text(folder / "note", "")
+    with pytest.raises(OutsideError, match=r"cannot write .*/a\.txt: a file stands where a folder has to be"):
+        write_text(folder / place, "x")
+
+
+def test_what_hinders_the_deletion_does_not_hide_what_hindered_the_write(folder, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr("pathlib.Path.unlink", refuse)
+    with pytest.raises(OutsideError, match="the file system is read-only"), atomic_path(folder / "a.txt"):
+        refuse()
+    with pytest.raises(ZeroDivisionError), atomic_path(folder / "a.txt"):
+        raise ZeroDivisionError
+
+
 def test_a_write_past_the_file_size_limit_leaves_nothing(folder):
     """A real refusal by the kernel, in the middle of a write."""
     program = f"""

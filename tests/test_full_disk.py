@@ -74,7 +74,7 @@ def test_fetching_where_the_disk_becomes_full(hub, entry, disk, where):
         find out/bundle -type f | wc -l""")
     said = f"{result.stdout}{result.stderr}"
     assert result.stdout.split() == ["3", "0", "2", str(sum(path.is_file() for path in entry.rglob("*")))], said
-    told = "the disk is full" in result.stderr or "No space left on device; see to it and run again" in result.stderr
+    told = "the disk is full" in result.stderr or "No space left on device; fix this and run again" in result.stderr
     assert told and "Traceback" not in result.stderr
     assert "the entry was made on kolors" in result.stderr, "all was fetched; it is only for another base"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -21,15 +22,39 @@ LAYERS = (
     ("submission", "before", "publish", "reproduce", "importing", "explore", "compare", "doctor", "write"),
     ("data", "train", "render", "score", "bundle"),
     ("panels",),
-    ("engine", "metrics", "hub", "export", "picturebook", "picture", "sheet", "fonts", "lock", "environment"),
+    (
+        "engine",
+        "metrics",
+        "export",
+        "picturebook",
+        "picture",
+        "sheet",
+        "fonts",
+        "locked_packages",
+        "environment",
+    ),
     ("weights", "endpoint"),
-    ("story", "run", "hold", "report", "device", "image", "meter"),
-    ("files", "text", "policy"),
+    ("hub",),
+    ("story", "run", "hold", "report", "device", "cards", "container", "meter"),
+    ("files", "text", "policy", "decoders", "base_names"),
     ("errors",),
 )
-STAGES = set(LAYERS[2])
-READS = {("train", "data")}
-"""`data.dataset.read_prepared` is how training reads what the data stage wrote."""
+BESIDE = {
+    ("__main__", "cli"),
+    ("submission", "before"),
+    ("train", "data"),  # read_prepared: how training reads what the data stage wrote
+    ("export", "engine"),
+    ("metrics", "engine"),
+    ("picturebook", "engine"),
+    ("picture", "export"),
+    ("locked_packages", "environment"),
+    ("run", "hold"),
+    ("report", "device"),
+    ("report", "meter"),
+    ("device", "cards"),
+    ("device", "container"),
+}
+"""What imports what of its own layer; of the stages nothing else does, they meet in the run folder."""
 
 
 def modules():
@@ -76,8 +101,16 @@ def test_imports_run_one_way(path):
         return
     for other in parts_imported(path) - {part}:
         assert layer_of(part) <= layer_of(other), f"{part} imports {other}, which stands above it"
-        stages = part in STAGES and other in STAGES and (part, other) not in READS
-        assert not stages, f"the stage {part} imports the stage {other}"
+        if layer_of(part) == layer_of(other):
+            assert (part, other) in BESIDE, f"{part} imports {other}, which stands beside it"
+
+
+def test_what_stands_beside_imports_one_way_too():
+    order = TopologicalSorter[str]()
+    for part, other in BESIDE:
+        assert layer_of(part) == layer_of(other)
+        order.add(part, other)
+    order.prepare()  # raises CycleError
 
 
 def test_relative_imports_stay_inside_their_part():
@@ -101,6 +134,16 @@ def test_no_module_trusts_remote_code_or_pickles():
                 assert ast.unparse(node.value) == "False", path
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load":
                 assert any(k.arg == "weights_only" and ast.unparse(k.value) == "True" for k in node.keywords), path
+
+
+def test_no_picture_reaches_all_of_pillows_decoders():
+    """`Image.open` without formats starts Ghostscript for an EPS; `decoders.open_picture` opens any other kind."""
+    own = {"train/cache.py", "picturebook/paint.py"}  # what the data stage wrote, what was drawn in memory
+    for path in modules():
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "Image.open":
+                named = any(keyword.arg == "formats" for keyword in node.keywords)
+                assert named or str(path.relative_to(PACKAGE)) in own, path
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
+from rich.console import Console
 
 from kolors_submit.engine import lora_files
 from kolors_submit.engine.memory import compute_for
@@ -22,7 +24,7 @@ from kolors_submit.files import file_digest
 from kolors_submit.panels import plans_of
 from kolors_submit.picture import fault_of
 from kolors_submit.render import render
-from kolors_submit.report import quiet
+from kolors_submit.report import Reporter, quiet
 from kolors_submit.run import Job, Run
 from kolors_submit.story import Story
 from kolors_submit.weights import open_base
@@ -101,6 +103,17 @@ def test_everything_is_there_and_said(job: Job) -> None:
         assert (told["prompt"], told["negative"], told["seed"]) == ("一个女孩 3，水彩画", "低质量", 3)
         assert told["settings"]["steps"] == 2
         assert "Negative prompt: 低质量\nSteps: 2, Sampler: ddim" in picture.info["parameters"]
+
+
+def test_panels_are_said_together_with_why_they_are_rendered(job: Job) -> None:
+    said = io.StringIO()
+    loud = replace(job, report=Reporter(Console(file=said)))
+    render(loud)
+    assert said.getvalue().count("not done yet") == 1
+    assert "panels 1, 2, 3, 4, 5, 6, 7, 8: not done yet" in said.getvalue()
+    changed = edited(edited(loud.story, "panels.1.seed", 99), "panels.2.prompt", "一只猫")
+    render(replace(loud, story=changed))
+    assert "panel 2: seed changed" in said.getvalue() and "panel 3: prompt changed" in said.getvalue()
 
 
 def test_a_second_run_does_nothing_without_torch(job: Job, tiny_base: Path) -> None:

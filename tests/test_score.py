@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from kolors_submit.errors import InputError, OutsideError, RuleError
 from kolors_submit.files import read_json
@@ -27,6 +28,20 @@ def make_job(tiny_base: Path, folder: Path, threshold: float) -> Job:
     for number in range(1, 9):
         run.panel(number).write_bytes(panel_png(chosen, number))
     return Job(chosen, open_base(tiny_base), run, "cpu", quiet())
+
+
+def test_a_picture_that_would_start_another_program_is_left_out(tiny_base: Path, tmp_path: Path, monkeypatch) -> None:
+    """Pillow hands an EPS, whatever it is called, to Ghostscript."""
+    from PIL import EpsImagePlugin
+
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *_: pytest.fail("Ghostscript was started"))
+    chosen = story()
+    (tmp_path / "1.png").write_bytes(panel_png(chosen, 1))
+    (tmp_path / "2.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n")
+    with Image.open(tmp_path / "2.png") as eps:
+        assert eps.format == "EPS"
+    scores = score_folder(tmp_path, ("tiny", tiny_base / "predictor"), quiet())
+    assert [panel["file"] for panel in scores["panels"]] == ["1.png"]
 
 
 def test_scores_panels_once(tiny_base: Path, tmp_path: Path) -> None:
@@ -130,7 +145,7 @@ def test_a_folder_is_scored_without_what_is_no_picture(
 
 
 def test_a_folder_without_pictures(tiny_base: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="holds no picture"):
+    with pytest.raises(InputError, match="holds no readable picture"):
         score_folder(tmp_path / "home", ("mine", tiny_base / "predictor"), quiet())
-    with pytest.raises(InputError, match="is no folder"):
+    with pytest.raises(InputError, match="is not a folder"):
         score_folder(tmp_path / "absent", ("mine", tiny_base / "predictor"), quiet())

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -103,6 +105,21 @@ def test_wrapped_lines_fit(text: str) -> None:
 def test_short_text_is_kept_whole_and_a_long_one_ends_in_an_ellipsis() -> None:
     assert wrap("The fox looks back", 28, 150, 6) == ["The fox", "looks back"]
     assert wrap("雪" * 500, 28, 400, 2)[-1].endswith("…")
+
+
+@pytest.mark.parametrize("text", ["x" * 10_000, "雪" * 10_000, "x y " * 2500], ids=["word", "hanzi", "words"])
+def test_a_strangers_endless_text_is_wrapped_at_once(text: str) -> None:
+    start = time.process_time()
+    lines = wrap(text, 28, 400, 6)
+    assert len(lines) == 6 and lines[-1].endswith("…")
+    assert time.process_time() - start < 5, "it took minutes for a word of 2,000 letters"
+
+
+def test_a_long_word_is_cut_where_the_line_is_full() -> None:
+    lines = wrap("abcdefghij" * 20, 28, 400, 20)
+    assert "".join(lines) == "abcdefghij" * 20
+    measure = font(28).getlength
+    assert all(measure(line) <= 400 < measure(line + after[0]) for line, after in pairwise(lines))
 
 
 def test_long_title_and_no_title_stay_on_the_paper(panels: list[Path]) -> None:

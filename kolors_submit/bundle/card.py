@@ -7,11 +7,11 @@ from typing import Any
 
 from huggingface_hub import ModelCard, ModelCardData
 
+from kolors_submit.base_names import KOLORS
 from kolors_submit.bundle.entry import Entry
 from kolors_submit.bundle.markdown import PACKAGE, Raw, environment, escape
 from kolors_submit.bundle.words import STEPS
 from kolors_submit.weights import OFFICIAL_PREDICTOR
-from kolors_submit.weights.known import KOLORS
 
 LICENSE_LINK = "https://huggingface.co/Kwai-Kolors/Kolors/blob/main/MODEL_LICENSE"
 BASE_MODEL = "Kwai-Kolors/Kolors"

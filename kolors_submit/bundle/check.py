@@ -78,7 +78,7 @@ def check_bundle(path: Path, report: Reporter) -> list[Finding]:
             report.note(f"{finding.rule}: {finding.message}")
     failures = [finding for finding in findings if finding.level == "fail"]
     held = sum(finding.level == "ok" for finding in findings)
-    report.stage("check", f"{held} of {len(RULES)} rules passed without a remark", done=not failures)
+    report.stage("check", f"{held} of {len(RULES)} rules passed without warnings", done=not failures)
     if failures:
         raise CheckError(path, [finding for finding in findings if finding.level != "ok"])
     return findings

@@ -118,10 +118,8 @@ def _run(path: Path, program: bytes) -> Any:
             if opcode.name == "STOP":
                 return stack.pop()
             _step(opcode.name, argument, stack, memo)
-    except _Refused as refusal:
-        raise InputError(
-            f"{path}: its pickle {refusal}; it is not a plain table of tensors and was not loaded"
-        ) from None
+    except _Refused as why:
+        raise InputError(f"{path}: its pickle {why}; it is not a plain table of tensors and was not loaded") from None
     except (ValueError, IndexError, TypeError, KeyError, AttributeError, UnicodeError) as error:
         raise InputError(f"{path}: its pickle is damaged ({error})") from error
     raise InputError(f"{path}: its pickle ends too early")

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from kolors_submit.base_names import KOLORS
 from kolors_submit.bundle import layout
 from kolors_submit.bundle.contents import PromptRow, prompt_rows, rendered
 from kolors_submit.bundle.lora import LoraSummary
 from kolors_submit.export.comfyui import NODE_ALPHA_LIMIT
 from kolors_submit.hub import name_problems
 from kolors_submit.story import Captioner, Render, Story
-from kolors_submit.weights.known import KOLORS
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,7 @@ def panels(entry: Entry, pictures: Sequence[Path], before: Mapping[int, Path]) -
 
 
 def _picture(path: Path) -> Picture:
-    with Image.open(path) as picture:
+    with Image.open(path, formats=["PNG"]) as picture:
         buffer = io.BytesIO()
         picture.convert("RGB").save(buffer, "WEBP", quality=QUALITY, method=4)
         source = "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()

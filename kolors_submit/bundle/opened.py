@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from kolors_submit.base_names import KOLORS
 from kolors_submit.bundle import layout
 from kolors_submit.bundle.contents import PromptRow, read_prompts
 from kolors_submit.bundle.finding import Finding, fail
@@ -14,7 +15,6 @@ from kolors_submit.bundle.manifest import NewerFormat, read_json_strictly, refus
 from kolors_submit.errors import InputError
 from kolors_submit.story import Story, load_story, read_document
 from kolors_submit.story.model import SCHEMA
-from kolors_submit.weights.known import KOLORS
 
 FORMATS = {layout.SCORES: 3, layout.TRAIN: 1, layout.DATA: 1, layout.ENVIRONMENT: 1, layout.IMPORT: 1}
 """The newest format that this program knows, of each file that has one."""

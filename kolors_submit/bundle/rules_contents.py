@@ -7,14 +7,15 @@ from collections.abc import Iterator
 from statistics import fmean
 from typing import Any
 
+from kolors_submit.base_names import KOLORS
 from kolors_submit.bundle import layout
 from kolors_submit.bundle.contents import CONFIGURATION, prompt_rows
 from kolors_submit.bundle.finding import Finding, fail, warn
 from kolors_submit.bundle.manifest import is_sha256
 from kolors_submit.bundle.opened import Opened, at, figure
 from kolors_submit.hub import name_problems
+from kolors_submit.hub.source import is_public
 from kolors_submit.weights import OFFICIAL_PREDICTOR
-from kolors_submit.weights.known import KOLORS
 
 CONTEST_THRESHOLD = 6.0
 TOLERANCE = 1e-5
@@ -137,7 +138,7 @@ def data(bundle: Opened) -> Iterator[Finding]:
             yield fail("data", f"picture {number} of data.json has no SHA-256")
         elif not isinstance(picture.get("caption"), str):
             yield fail("data", f"picture {number} of data.json has no caption")
-    if bundle.story is not None and not bundle.story.dataset.is_public:
+    if bundle.story is not None and not is_public(bundle.story.dataset.source):
         yield warn(
             "data", "the training pictures are in a private folder of the entrant's, so nobody else can train it again"
         )

@@ -17,10 +17,10 @@ from kolors_submit.bundle.finding import Finding, fail, warn
 from kolors_submit.bundle.opened import Opened, at
 from kolors_submit.errors import InputError
 from kolors_submit.files import file_digest
+from kolors_submit.picture import PNG_TEXT
 from kolors_submit.story import panel_prompt
 from kolors_submit.story.model import PANELS
 
-PNG_TEXT = "kolors-submit"
 """The PNG text that holds a panel's prompt, seed and settings as JSON."""
 
 KOLORS_CONTEXT = 2048

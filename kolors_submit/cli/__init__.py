@@ -19,7 +19,7 @@ import click
 
 from kolors_submit.cli.answer import Answer, problems_of, status_of
 from kolors_submit.cli.interrupt import interruptible
-from kolors_submit.errors import OutsideError
+from kolors_submit.errors import Interrupted, OutsideError
 from kolors_submit.text import tame
 
 VERBS = (
@@ -69,10 +69,10 @@ def verbs() -> None:
     """From a story file to a Kolors LoRA submission that anybody can reproduce.
 
     \b
-    kolors-submit submission stories/watercolor.yaml    everything, in order; again: only what changed
-    kolors-submit VERB --help                           one verb
+    kolors-submit submission stories/watercolor.yaml    run every stage; run it again to redo only what changed
+    kolors-submit VERB --help                           help on one verb
 
-    STORY is a story file such as that one, BUNDLE the folder or the zip file that is published.
+    STORY is a story file such as that one, BUNDLE the folder or zip file that is published.
     """
 
 
@@ -94,7 +94,7 @@ def run(arguments: Sequence[str]) -> int:
         status = 2
     except SystemExit:  # rich's way to say that nobody reads stderr any more
         status = OutsideError.exit_status
-    except (Exception, KeyboardInterrupt) as error:
+    except (Exception, KeyboardInterrupt, Interrupted) as error:
         if debug and not isinstance(error, click.ClickException):
             import traceback
 
@@ -103,7 +103,7 @@ def run(arguments: Sequence[str]) -> int:
         status = status_of(error)
         answer.problems += problems
         if isinstance(error, click.UsageError) and error.ctx is not None:
-            click.echo(f"{error.ctx.get_usage()}\n`{error.ctx.command_path} --help` says more.", err=True)
+            click.echo(f"{error.ctx.get_usage()}\nSee `{error.ctx.command_path} --help`.", err=True)
         for problem in problems:
             click.secho("error: ", fg="red", err=True, nl=False)
             click.echo(tame(problem["text"]), err=True)

@@ -35,7 +35,7 @@ class Answer:
 
 def status_of(error: BaseException) -> int:
     """The exit status that an error stands for."""
-    if isinstance(error, SubmitError):
+    if isinstance(error, SubmitError | Interrupted):
         return error.exit_status
     return error.exit_code if isinstance(error, click.ClickException) else OutsideError.exit_status
 
@@ -58,15 +58,16 @@ def problem(item: Any) -> dict[str, Any]:
 
 def _sentence(error: BaseException) -> str:
     """One or a few lines about any error, with what to do."""
-    if isinstance(error, SubmitError):
+    if isinstance(error, SubmitError | Interrupted):
         return str(error)
     if isinstance(error, click.ClickException):
         return error.format_message()
     if isinstance(error, KeyboardInterrupt | click.exceptions.Abort):
-        return str(Interrupted("stopped; run the same command again to go on"))
+        return "stopped; run the same command again to go on"
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return f"memory ran out ({error}); close other programs, or lower train.batch_size or the picture size (--set)"
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
-        return f"{where}{error.strerror or error}; see to it and run again (--debug shows where)"
-    return f"unexpected {type(error).__name__}: {error}. This is a fault of the program; --debug shows where"
+        return f"{where}{error.strerror or error}; fix this and run again (--debug shows where)"
+    advice = "This is a bug in kolors-submit; run it again with --debug and report what it prints."
+    return f"unexpected {type(error).__name__}: {error}. {advice}"

@@ -11,14 +11,14 @@ from kolors_submit.cli.answer import Answer
 from kolors_submit.cli.options import open_job, placed, reporter, said, story_argument
 
 
-@click.command("bundle", short_help="Put together what is published.")
+@click.command("bundle", short_help="Assemble what is published.")
 @story_argument
-@click.option("--zip", "zipped", is_flag=True, help="Also one zip file: equal bundles, equal bytes.")
+@click.option("--zip", "zipped", is_flag=True, help="Also write one zip file; equal bundles give equal bytes.")
 @placed
 @said
 @click.pass_obj
 def command(answer: Answer, /, story: Path, zipped: bool, quiet: bool, **place: Any) -> None:
-    """Put LoRA, card, panels, prompts, scores and manifest together in the bundle folder."""
+    """Assemble LoRA, card, panels, prompts, scores and manifest in the bundle folder."""
     from kolors_submit import submission
 
     report = reporter(quiet)

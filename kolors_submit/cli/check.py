@@ -11,14 +11,14 @@ from kolors_submit.cli.answer import Answer, problem
 from kolors_submit.cli.options import bundle_of, placed, reporter, said
 
 
-@click.command("check", short_help="Hold a bundle to every rule.")
+@click.command("check", short_help="Check a bundle against every rule.")
 @click.argument("bundle", required=False, type=click.Path(path_type=Path))
 @click.option("--story", type=click.Path(path_type=Path), help="Check the bundle in this story's run folder.")
 @placed
 @said
 @click.pass_obj
 def command(answer: Answer, /, bundle: Path | None, story: Path | None, quiet: bool, **place: Any) -> None:
-    """Hold a bundle (a folder or a zip, anybody's) to every rule of the contest and report all findings."""
+    """Check anybody's bundle (a folder or a zip file) against every rule of the contest and report all findings."""
     from kolors_submit.bundle.check import check_bundle
 
     if (bundle is None) == (story is None):

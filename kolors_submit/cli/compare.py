@@ -10,13 +10,19 @@ from kolors_submit.cli.answer import Answer
 from kolors_submit.cli.options import reporter, said
 
 
-@click.command("compare", short_help="Lay runs side by side.")
+@click.command("compare", short_help="Show runs side by side.")
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=click.Path(path_type=Path))
-@click.option("--html", default="compare.html", show_default=True, type=click.Path(path_type=Path), help="The page.")
+@click.option(
+    "--html",
+    default="compare.html",
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="Where to write the page.",
+)
 @said
 @click.pass_obj
 def command(answer: Answer, /, runs: tuple[Path, ...], html: Path, quiet: bool) -> None:
-    """Lay run folders (runs/watercolor/kolors ...) side by side: settings that differ, loss, score, time, sheets."""
+    """Show run folders (runs/watercolor/kolors ...) side by side: settings that differ, loss, score, time, sheets."""
     from kolors_submit.compare import compare
 
     answer.metrics["runs"] = compare(runs, html, reporter(quiet))

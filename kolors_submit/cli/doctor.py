@@ -11,15 +11,15 @@ from kolors_submit.cli.options import reporter, said
 
 
 @click.command("doctor", short_help="Say what this machine has and lacks.")
-@click.option("--story", type=click.Path(path_type=Path), help="Also: what this story needs.")
+@click.option("--story", type=click.Path(path_type=Path), help="Also check what this story needs.")
 @click.option(
-    "--runs", default="runs", show_default=True, type=click.Path(path_type=Path), help="Where run folders are."
+    "--runs", default="runs", show_default=True, type=click.Path(path_type=Path), help="Folder of the run folders."
 )
 @click.option("--offline", is_flag=True, help="Do not try to reach the hubs.")
 @said
 @click.pass_obj
 def command(answer: Answer, /, story: Path | None, runs: Path, offline: bool, quiet: bool) -> int:
-    """Say of Python, packages, GPU, memory, disk, weights, tokens, hubs and run folders whether they are as needed."""
+    """Check Python, packages, GPU and driver, disk, weights, token, hubs and run folders against what is needed."""
     from kolors_submit.doctor import examine
 
     findings = examine(story, runs, offline=offline)

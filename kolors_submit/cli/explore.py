@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from kolors_submit.report import Reporter
 
 
-@click.command("explore", short_help="Try seeds and settings; choose; write the seeds back.")
+@click.command("explore", short_help="Try seeds and settings, choose, and write the seeds back.")
 @story_argument
-@click.option("--seeds", default=8, show_default=True, type=click.IntRange(1, 1000), help="Candidates of each panel.")
+@click.option("--seeds", default=8, show_default=True, type=click.IntRange(1, 1000), help="Candidates per panel.")
 @click.option("--panels", default=(), type=Listed(click.IntRange(1)), metavar="N,N", help="Only these panels.")
 @click.option(
     "--lora-strength", "strengths", default=(), type=Listed(Finite(-4, 4)), metavar="X,X", help="Strengths to try."
@@ -29,7 +29,13 @@ if TYPE_CHECKING:
     help="Training checkpoints to try, by step; last is the finished LoRA.",
 )
 @click.option("--steps", default=(), type=Listed(click.IntRange(1, 1000)), metavar="N,N", help="Sampling steps to try.")
-@click.option("--apply", "picks", type=click.Path(path_type=Path), metavar="FILE", help="Write picks.json's seeds.")
+@click.option(
+    "--apply",
+    "picks",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write the seeds of this picks.json into the story.",
+)
 @click.option("--pick", type=click.Choice(["best"]), help="Explore, then write the best candidates' seeds.")
 @placed
 @said

@@ -16,13 +16,15 @@ READERS = {
 }
 
 
-@click.command("export", short_help="Write a LoRA in another program's keys.")
+@click.command("export", short_help="Convert a LoRA for another program.")
 @click.argument("lora", type=click.Path(path_type=Path))
-@click.option("--to", required=True, type=click.Choice(list(READERS)), help="Whose keys to write.")
-@click.option("--from", "keys", default="auto", type=click.Choice(["auto", *READERS]), help="Whose keys LORA has.")
+@click.option("--to", required=True, type=click.Choice(list(READERS)), help="Format to write.")
+@click.option("--from", "keys", default="auto", type=click.Choice(["auto", *READERS]), help="Format of LORA.")
 @click.option("--base", default="auto", metavar="BASE", help="auto, kolors, picturebook or a base's folder.")
-@click.option("--alpha", type=Finite(min=0, min_open=True), help="For a file that has none; else the rank.")
-@click.option("--out", type=click.Path(path_type=Path), help="Where to; else beside LORA.")
+@click.option(
+    "--alpha", type=Finite(min=0, min_open=True), help="Alpha of a file that states none.  [default: its rank]"
+)
+@click.option("--out", type=click.Path(path_type=Path), help="File to write.  [default: beside LORA]")
 @said
 @click.pass_obj
 def command(
@@ -36,13 +38,15 @@ def command(
     out: Path | None,
     quiet: bool,
 ) -> None:
-    """Write a LoRA in another program's keys, and read it back: every layer must be there with the same update."""
+    """Convert a LoRA to another program's format, and read it back: every layer must be there with the same update."""
     from kolors_submit.export.formats import export
 
     done = export(lora, to, base, None if keys == "auto" else keys, alpha, out)
     report = reporter(quiet)
     report.say(f"{done.path}: {done.modules} of {done.modules} layers of {done.base} match; {READERS[to]}")
     if to == "diffsynth" and done.scale is not None:
-        report.say(f"at strength 1 say lora_alpha {done.scale:g} in DiffSynth, {done.alphas[0]:g} in LoadKolorsLoRA")
+        report.say(
+            f"for strength 1 set lora_alpha to {done.scale:g} in DiffSynth, to {done.alphas[0]:g} in LoadKolorsLoRA"
+        )
     answer.outputs["lora"] = done.path
     answer.metrics |= {"modules": done.modules, "base": done.base, "ranks": done.ranks, "alphas": done.alphas}

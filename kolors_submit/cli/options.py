@@ -26,7 +26,7 @@ class Finite(click.FloatRange):
         """The number; fails for one that is not finite."""
         number: float = super().convert(value, param, ctx)
         if not math.isfinite(number):
-            self.fail(f"{value!r} is no finite number", param, ctx)
+            self.fail(f"{value!r} is not a finite number", param, ctx)
         return number
 
 
@@ -52,19 +52,29 @@ def said(function: Decorated) -> Decorated:
     function = click.option("--debug", is_flag=True, expose_value=False, help="Show where an error comes from.")(
         function
     )
-    function = click.option("--quiet", is_flag=True, help="Say nothing but errors.")(function)
-    return click.option("--json", is_flag=True, expose_value=False, help="One JSON object on stdout.")(function)
+    function = click.option("--quiet", is_flag=True, help="Print only errors.")(function)
+    return click.option("--json", is_flag=True, expose_value=False, help="Print one JSON object on stdout.")(function)
 
 
 def placed(function: Decorated) -> Decorated:
     """--base, --runs, --set, --name, --device, --yes: on every verb that works in a story's run folder."""
     options = (
-        click.option("--base", default="auto", metavar="BASE", help="auto, kolors, picturebook or a base's folder."),
+        click.option("--base", default="auto", metavar="BASE", help="auto, kolors, picturebook, or a base's folder."),
         click.option(
-            "--runs", default="runs", type=click.Path(path_type=Path), help="Where run folders are.", show_default=True
+            "--runs",
+            default="runs",
+            type=click.Path(path_type=Path),
+            help="Folder of the run folders.",
+            show_default=True,
         ),
-        click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A setting, as in train.rank=32."),
-        click.option("--name", help="A run folder of its own for a variant."),
+        click.option(
+            "--set",
+            "settings",
+            multiple=True,
+            metavar="KEY=VALUE",
+            help="Override a setting, for example train.rank=32.",
+        ),
+        click.option("--name", help="Give this variant a run folder of its own."),
         click.option("--device", default="auto", type=click.Choice(["auto", "cpu", "cuda"]), help="Where to compute."),
         click.option("--yes", is_flag=True, help="Download without asking."),
     )
@@ -76,12 +86,14 @@ def placed(function: Decorated) -> Decorated:
 def computed(function: Decorated) -> Decorated:
     """--vram, --price, --budget: on verbs that compute for long. No result depends on the last two."""
     options = (
-        click.option("--vram", type=Finite(min=1), metavar="GB", help="Stay within a card of this size."),
+        click.option(
+            "--vram", type=Finite(min=1), metavar="GB", help="Stay within the memory of a card sold with this much."
+        ),
         click.option(
             "--price",
             type=Finite(min=0, min_open=True),
             metavar="MONEY",
-            help="What an hour here costs: shows what the call does.",
+            help="Hourly price of this machine; shows the running cost.",
         ),
         click.option(
             "--budget",

@@ -9,16 +9,19 @@ import click
 
 from kolors_submit.cli.answer import Answer
 from kolors_submit.cli.options import bundle_of, placed, reporter, said
+from kolors_submit.hub.known import HUBS
 
 
 @click.command("publish", short_help="Send a bundle to ModelScope or Hugging Face.")
 @click.argument("bundle", required=False, type=click.Path(path_type=Path))
 @click.option("--story", type=click.Path(path_type=Path), help="Publish the bundle in this story's run folder.")
-@click.option("--repo", "repository", metavar="OWNER/NAME", help="The hub's id, in ASCII.  [default: the story's]")
-@click.option("--hub", type=click.Choice(["modelscope", "huggingface"]), help="Which hub.  [default: the story's]")
+@click.option(
+    "--repo", "repository", metavar="OWNER/NAME", help="Repository on the hub, in ASCII.  [default: the story's]"
+)
+@click.option("--hub", type=click.Choice(HUBS), help="Which hub.  [default: the story's]")
 @click.option("--display-name", help="The contest's Chinese name, 队伍名称-可图Kolors训练-….  [default: the story's]")
-@click.option("--private", is_flag=True, help="Visible to its owner only.")
-@click.option("--demonstration", is_flag=True, help="Publish also what was not made on Kolors.")
+@click.option("--private", is_flag=True, help="Make it visible to its owner only.")
+@click.option("--demonstration", is_flag=True, help="Publish even what was not made on Kolors.")
 @click.option("--dry-run", is_flag=True, help="Check everything and say what would be sent.")
 @placed
 @said
@@ -26,7 +29,8 @@ from kolors_submit.cli.options import bundle_of, placed, reporter, said
 def command(answer: Answer, /, bundle: Path | None, story: Path | None, quiet: bool, **options: Any) -> None:
     """Check a bundle (a folder or a zip), send what the hub lacks, and compare the hub's files with the manifest.
 
-    The token is read from MODELSCOPE_API_TOKEN or HF_TOKEN, or from the hub's own login. Run it again after a cut.
+    The token is read from MODELSCOPE_API_TOKEN or HF_TOKEN, or from the hub's own login. After an
+    interruption, run it again.
     """
     from kolors_submit.publish import Target, publish
 

@@ -18,7 +18,7 @@ from kolors_submit.cli.options import computed, open_job, placed, reporter, said
 @said
 @click.pass_obj
 def command(answer: Answer, /, story: Path, quiet: bool, **place: Any) -> None:
-    """Render the story's panels with the trained LoRA; only panels that changed."""
+    """Render the story's panels with the trained LoRA; only those that changed."""
     from kolors_submit import submission
 
     job = open_job(answer, reporter(quiet), story, place)

@@ -14,15 +14,22 @@ from kolors_submit.cli.options import Listed, asker, reporter, said
 @click.command("reproduce", short_help="Render anybody's entry again and compare.")
 @click.argument("source", required=False)
 @click.option(
-    "--list", "entries", type=click.Path(path_type=Path), metavar="FILE", help="Every entry of a list, one a line."
+    "--list",
+    "entries",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Reproduce every entry of a list, one per line.",
 )
 @click.option(
-    "--sample", type=int, metavar="N", help="Render only N panels, drawn by lot here and noted, to the same bytes."
+    "--sample",
+    type=int,
+    metavar="N",
+    help="Render only N randomly chosen panels; the choice is saved, so a rerun uses the same ones.",
 )
 @click.option("--panels", default=(), type=Listed(click.IntRange(1)), metavar="N,N", help="Render only these panels.")
 @click.option("--retrain", is_flag=True, help="Rebuild the data, train the LoRA again and compare that too.")
 @click.option(
-    "--data", type=click.Path(path_type=Path), metavar="DIR", help="Private training pictures, to retrain on."
+    "--data", type=click.Path(path_type=Path), metavar="DIR", help="Folder of private training pictures, for --retrain."
 )
 @click.option(
     "--out",
@@ -40,8 +47,8 @@ def command(answer: Answer, /, source: str | None, entries: Path | None, quiet: 
     SOURCE is a bundle's folder, its zip file, modelscope:owner/Name[@revision] or huggingface:owner/Name[@revision].
     Exit status 0: identical or equivalent; 1: different, not retrainable, or not what it says it is.
 
-    With --list the entries go one after the other into --out, with a ranked table as a page and as CSV; call it again
-    to go on after a cut. Exit status 0: each has a verdict; 3: some could not be fetched or judged.
+    With --list the entries go one after the other into --out, with a ranked table as a page and as CSV; after an
+    interruption, run it again. Exit status 0: each has a verdict; 3: some could not be fetched or judged.
     """
     from kolors_submit.reproduce import Request, reproduce, reproduce_list
 

@@ -14,15 +14,15 @@ from kolors_submit.errors import InputError
 
 @click.command("score", short_help="Score the panels, or any folder of pictures.")
 @click.argument("story", required=False, type=click.Path(path_type=Path))
-@click.option("--images", type=click.Path(path_type=Path), help="Score every picture of any folder instead.")
-@click.option("--predictor", type=click.Path(path_type=Path), help="Another predictor's folder, with --images.")
+@click.option("--images", type=click.Path(path_type=Path), help="Score every picture in this folder instead.")
+@click.option("--predictor", type=click.Path(path_type=Path), help="Folder of another predictor, with --images.")
 @placed
 @said
 @click.pass_obj
 def command(
     answer: Answer, /, story: Path | None, images: Path | None, predictor: Path | None, quiet: bool, **place: Any
 ) -> None:
-    """Score the panels and hold their mean to the story's gate; or score any folder with the contest's predictor."""
+    """Score the panels and check their mean against the story's gate, or score any folder as the contest does."""
     from kolors_submit import submission
 
     if (story is None) == (images is None):

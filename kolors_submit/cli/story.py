@@ -16,12 +16,12 @@ def command() -> None:
     """Check a story file, show its prompts as the model reads them, write the schema that editors use."""
 
 
-@command.command("check", short_help="Report every problem of story files.")
+@command.command("check", short_help="Report every problem in story files.")
 @click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
 @said
 @click.pass_obj
 def check(answer: Answer, /, files: tuple[Path, ...], quiet: bool) -> None:
-    """Report every problem of the files with line, panel and field; hints about prompts are no problems."""
+    """Report every problem in the files with line, panel and field; hints about prompts do not count as problems."""
     from kolors_submit.story import Problem, StoryError, read_document, validate
     from kolors_submit.story.hints import hints
 
@@ -47,8 +47,10 @@ def check(answer: Answer, /, files: tuple[Path, ...], quiet: bool) -> None:
 
 @command.command("show", short_help="Show every panel's prompt and its length.")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--base", help="As it is resolved for this base, as in picturebook.")
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A setting, as in train.rank=32.")
+@click.option("--base", help="Show it as it is resolved for this base, for example picturebook.")
+@click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override a setting, for example train.rank=32."
+)
 @said
 @click.pass_obj
 def show(answer: Answer, /, file: Path, base: str | None, settings: tuple[str, ...], quiet: bool) -> None:

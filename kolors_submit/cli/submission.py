@@ -20,7 +20,7 @@ from kolors_submit.cli.options import computed, open_job, placed, reporter, said
 def command(answer: Answer, /, story: Path, quiet: bool, **place: Any) -> None:
     """Make a story's entry: data, training, panels, score, bundle and check, in order.
 
-    STORY is a story file such as stories/watercolor.yaml. What is done already is left alone.
+    STORY is a story file such as stories/watercolor.yaml. What is already done is not done again.
     """
     from kolors_submit import submission
 

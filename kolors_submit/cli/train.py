@@ -18,7 +18,7 @@ from kolors_submit.cli.options import computed, open_job, placed, reporter, said
 @said
 @click.pass_obj
 def command(answer: Answer, /, story: Path, quiet: bool, **place: Any) -> None:
-    """Train the LoRA on the prepared pictures; stopped anywhere, the same command goes on."""
+    """Train the LoRA on the prepared pictures; after an interruption the same command continues."""
     from kolors_submit import submission
 
     job = open_job(answer, reporter(quiet), story, place)

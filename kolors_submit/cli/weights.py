@@ -7,6 +7,7 @@ import click
 from kolors_submit.cli.answer import Answer
 from kolors_submit.cli.options import asker, reporter, said
 from kolors_submit.errors import InputError, OutsideError
+from kolors_submit.hub.known import HUBS
 
 
 @click.group("weights", short_help="Fetch, list and verify Kolors and the predictor.")
@@ -14,23 +15,23 @@ def command() -> None:
     """Fetch Kolors, the aesthetics predictor and the half-precision VAE, list them, verify their bytes."""
 
 
-@command.command("fetch", short_help="Download what is not here yet.")
+@command.command("fetch", short_help="Download what is missing.")
 @click.argument("names", nargs=-1, metavar="[NAME]...")
-@click.option("--hub", default="auto", type=click.Choice(["auto", "modelscope", "huggingface"]), help="Where from.")
+@click.option("--hub", default="auto", type=click.Choice(["auto", *HUBS]), help="Which hub to download from.")
 @click.option("--yes", is_flag=True, help="Download without asking.")
 @said
 @click.pass_obj
 def fetch(answer: Answer, /, names: tuple[str, ...], hub: str, yes: bool, quiet: bool) -> None:
-    """Download what is not here yet (what Kolors needs, or the named ones); a download that was cut goes on."""
+    """Download what is missing of what Kolors needs, or of the named weights; an interrupted download continues."""
     from kolors_submit import weights
     from kolors_submit.weights.known import FOR_TRAINING
 
     unknown = [name for name in names if name not in weights.KNOWN]
     if unknown:
-        raise InputError(f"{', '.join(unknown)}: no weights of that name; there are {', '.join(weights.KNOWN)}")
+        raise InputError(f"{', '.join(unknown)}: unknown weights; choose from {', '.join(weights.KNOWN)}")
     report, ask = reporter(quiet), None if yes else asker()
     if ask is None and not yes and not names:
-        raise InputError("nobody is at the terminal to be asked; add --yes, or name what to fetch")
+        raise InputError("cannot ask without a terminal; pass --yes, or name what to fetch")
     for name in names or FOR_TRAINING:
         here = weights.KNOWN[name].is_here()
         answer.outputs[name] = weights.fetch(weights.KNOWN[name], report, hub, ask)
@@ -38,7 +39,7 @@ def fetch(answer: Answer, /, names: tuple[str, ...], hub: str, yes: bool, quiet:
             report.say(f"{name}: nothing to do")
 
 
-@command.command("list", short_help="Show the known weights, and which are here.")
+@command.command("list", short_help="Show the known weights and which of them are here.")
 @said
 @click.pass_obj
 def list_(answer: Answer, /, quiet: bool) -> None:

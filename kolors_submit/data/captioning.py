@@ -150,6 +150,6 @@ def _captioned(job: Job, picture: Candidate, text: str) -> Candidate:
         if not write_new(picture.sidecar, text + "\n"):
             raise BadCaption(f"has a caption in {picture.sidecar.name} by now; run again to use it")
     except OutsideError as error:
-        advice = "captions are kept beside the pictures, so copy these to where you may write"
+        advice = "captions are kept next to the pictures, so copy the pictures to a folder that you may write to"
         raise OutsideError(f"{error}; {advice}") from error
     return dataclasses.replace(picture, text=text)

@@ -142,7 +142,7 @@ def _prepare(job: Job, work: Path, predictor: Path | None, known: Known) -> tupl
         keep_only(job.run.data, [*outputs, *sidecars(job.run)])
         what = f"dataset.source {shown(settings.source)}"
         raise InputError(
-            f"no picture of {what} is left; loosen dataset.filters or mend the pictures:\n{account.summary(made)}"
+            f"no picture of {what} is left; loosen dataset.filters or fix the pictures:\n{account.summary(made)}"
         )
     outputs += [
         write_text(job.run.data / "metadata.csv", _metadata(entries)),

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from kolors_submit import cards
 from kolors_submit.data.recipe import INPUT, PREDICTOR, Operator, operators, recipe_yaml
 from kolors_submit.errors import OutsideError
 from kolors_submit.files import canonical_json, read_json, write_text
@@ -119,7 +120,8 @@ def environment(folder: Path, device: str, temp: Path | None = None) -> dict[str
     """
     home = str(folder / "home")
     places = dict.fromkeys(("HOME", "HF_HOME", "XDG_CACHE_HOME", "MPLCONFIGDIR", "DATA_JUICER_CACHE_HOME"), home)
-    kept = {name: os.environ[name] for name in ("PATH", "OMP_NUM_THREADS", "LD_LIBRARY_PATH") if name in os.environ}
+    names = ("PATH", "OMP_NUM_THREADS", "LD_LIBRARY_PATH", cards.ORDER)
+    kept = {name: os.environ[name] for name in names if name in os.environ}
     devices = os.environ.get("CUDA_VISIBLE_DEVICES", "0") if device.startswith("cuda") else ""
     others = {
         # A container's user may have no name; libraries that ask for it (torch, for its cache) look here first.

@@ -56,7 +56,7 @@ def digests(place: str) -> dict[str, str]:
 def _folder(place: str) -> Path:
     folder = Path(place).expanduser()
     if not folder.is_dir():
-        what = "is a file, not a folder" if folder.exists() else "is no folder here"
+        what = "is a file, not a folder" if folder.exists() else "is not a folder here"
         raise InputError(
             f"dataset.source {shown(place)} {what}; name a folder of pictures, modelscope:owner/dataset, "
             "huggingface:owner/dataset or picturebook:STYLE"
@@ -69,7 +69,7 @@ def _files(folder: Path) -> Iterator[Path]:
     try:
         entries = sorted(folder.iterdir(), key=lambda path: path.name)
     except OSError as error:
-        raise InputError(f"{shown(str(folder))} cannot be read ({error.strerror}); mend its permissions") from error
+        raise InputError(f"{shown(str(folder))} cannot be read ({error.strerror}); fix its permissions") from error
     if len(entries) > MAX_FILES:
         raise InputError(f"{shown(str(folder))} has {len(entries):,} files; at most {MAX_FILES:,} are read")
     for path in entries:
@@ -145,7 +145,7 @@ def _metadata(folder: Path) -> Rows:
         records = _csv(text) if path.suffix == ".csv" else _jsonl(text)
         return {_row_name(record): record for record in records}
     except OSError as error:
-        raise InputError(f"{shown(str(path))} cannot be read ({error.strerror}); mend its permissions") from error
+        raise InputError(f"{shown(str(path))} cannot be read ({error.strerror}); fix its permissions") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{shown(str(path))} is not UTF-8 (byte {error.start}); save it as UTF-8") from error
     except (ValueError, csv.Error) as error:
@@ -167,7 +167,7 @@ def _jsonl(text: str) -> list[dict[str, str]]:
         except (ValueError, RecursionError) as error:
             raise ValueError(f"line {number} is not JSON") from error
         if not isinstance(record, dict):
-            raise ValueError(f"line {number} is no JSON object")
+            raise ValueError(f"line {number} is not a JSON object")
         records.append(plain_columns(record))
     return records
 
@@ -182,5 +182,5 @@ def _row_name(record: dict[str, str]) -> str:
     name = record.get("file_name", "")
     path = PurePosixPath(name)
     if not name or path.is_absolute() or ".." in path.parts:
-        raise ValueError(f"file_name {shown(name)!r} is no path inside the folder")
+        raise ValueError(f"file_name {shown(name)!r} is not a path inside the folder")
     return path.as_posix()

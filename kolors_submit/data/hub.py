@@ -11,6 +11,7 @@ from kolors_submit.data.folder import plain_columns
 from kolors_submit.data.pictures import MAX_BYTES, BadPicture
 from kolors_submit.data.sample import Sample, shown
 from kolors_submit.errors import InputError, OutsideError, SubmitError
+from kolors_submit.hub.errors import without_tokens
 from kolors_submit.story import Dataset
 
 if TYPE_CHECKING:
@@ -70,12 +71,12 @@ def _hub_error(what: str, settings: Dataset, error: Exception) -> SubmitError:
     from datasets.exceptions import DataFilesNotFoundError, DatasetNotFoundError
     from modelscope_hub.errors import NotExistError
 
-    detail = " ".join(str(error).split())[:300] or type(error).__name__
+    detail = without_tokens(" ".join(str(error).split()))[:300] or type(error).__name__
     wrong = (DatasetNotFoundError, DataFilesNotFoundError, NotExistError, ValueError, KeyError)
     if isinstance(error, wrong) and not isinstance(error, UnicodeError):
         chosen = f"subset {settings.subset}, split {settings.split}, revision {settings.revision or 'the newest'}"
         return InputError(f"{what} cannot be used ({chosen}): {detail}")
-    return OutsideError(f"{what} could not be loaded: {detail}; see that the hub can be reached and run again")
+    return OutsideError(f"{what} could not be loaded: {detail}; check that the hub can be reached, then run again")
 
 
 def _picture_column(rows: datasets.Dataset, what: str) -> tuple[str, datasets.Dataset]:
@@ -88,7 +89,7 @@ def _picture_column(rows: datasets.Dataset, what: str) -> tuple[str, datasets.Da
     for name in rows.column_names:
         if name.endswith(":FILE") or name.lower() in IMAGE_COLUMNS:  # ModelScope's own mark of a downloaded file
             return name, rows
-    raise InputError(f"{what} has no column of pictures (there are: {', '.join(rows.column_names)})")
+    raise InputError(f"{what} has no column of pictures (its columns: {', '.join(rows.column_names)})")
 
 
 def _allowed_roots(repository: str) -> list[Path]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from kolors_submit.base_names import PICTUREBOOK
 from kolors_submit.data import captioning, sources
 from kolors_submit.data.sample import shown
 from kolors_submit.files import file_digest
@@ -34,7 +35,7 @@ def stage_inputs(job: Job, predictor: str | None, known: captioning.Known = None
     inputs: dict[str, Any] = {
         "settings": settings.model_dump(mode="json"),
         "source": sources.fingerprint(settings),
-        "language": job.story.language if kind == "picturebook" else None,
+        "language": job.story.language if kind == PICTUREBOOK else None,
         "predictor": predictor,
     }
     if known is not None:

@@ -7,8 +7,7 @@ import io
 import numpy as np
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
-"""Decoders that a stranger's bytes may reach; Pillow has dozens more."""
+from kolors_submit.decoders import open_picture
 
 SUFFIXES = frozenset(
     (".png", ".apng", ".jpg", ".jpeg", ".jfif", ".mpo", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif")
@@ -28,7 +27,7 @@ class BadPicture(Exception):
 
 def is_plain(data: bytes) -> bool:
     """Whether any program would read this picture's pixels as `decode` does: RGB and upright as it is stored."""
-    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+    with open_picture(io.BytesIO(data)) as image:
         return image.mode == "RGB" and not image.has_transparency_data and image.getexif().get(_ORIENTATION, 1) == 1
 
 
@@ -36,7 +35,7 @@ def decode(data: bytes) -> Image.Image:
     """The picture as RGB with its EXIF rotation applied; transparent parts become white.
 
     16-bit greys are scaled to 8 bits. Raises BadPicture for what is empty, truncated, corrupt, animated, of another
-    format than FORMATS, larger than MAX_PIXELS or MAX_BYTES, or smaller than MIN_SIDE.
+    format than decoders.FORMATS, larger than MAX_PIXELS or MAX_BYTES, or smaller than MIN_SIDE.
     """
     if not data:
         raise BadPicture("is empty (0 bytes)")
@@ -56,11 +55,11 @@ def decode(data: bytes) -> Image.Image:
 
 
 def _decode(data: bytes) -> Image.Image:
-    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+    with open_picture(io.BytesIO(data)) as image:
         _check_header(image)
         if image.format == "PNG":
             image.verify()  # checksums of all chunks, which loading skips
-    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+    with open_picture(io.BytesIO(data)) as image:
         image.load()
         upright = ImageOps.exif_transpose(image)
         rgb = _to_rgb(upright)

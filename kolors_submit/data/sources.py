@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import functools
 import io
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
+from kolors_submit.base_names import PICTUREBOOK
 from kolors_submit.data.folder import digests, read_folder
 from kolors_submit.data.sample import Sample, shown
 from kolors_submit.errors import InputError
-from kolors_submit.story import Dataset
-from kolors_submit.story.model import PUBLIC
+from kolors_submit.hub import HUBS
+from kolors_submit.hub.source import PUBLIC
+from kolors_submit.story import Dataset, Language
 
 if TYPE_CHECKING:
     from PIL import Image
-
-Language = Literal["zh", "en"]
 
 
 def samples(settings: Dataset, language: Language) -> list[Sample]:
@@ -32,7 +32,7 @@ def samples(settings: Dataset, language: Language) -> list[Sample]:
     kind, place = split_source(settings.source)
     if kind == "folder":
         found = read_folder(place)
-    elif kind == "picturebook":
+    elif kind == PICTUREBOOK:
         found = _drawn(place, settings, language)
     else:
         from kolors_submit.data.hub import read_hub
@@ -65,7 +65,7 @@ def fingerprint(settings: Dataset) -> dict[str, Any]:
     kind, place = split_source(settings.source)
     if kind == "folder":
         return digests(place)
-    if kind == "picturebook":
+    if kind == PICTUREBOOK:
         from kolors_submit.picturebook.samples import FORMAT
 
         return {"drawings": FORMAT}
@@ -77,6 +77,6 @@ def split_source(source: str) -> tuple[str, str]:
     kind, colon, place = source.partition(":")
     if not colon or kind not in PUBLIC:
         return "folder", source
-    if kind != "picturebook" and place.count("/") != 1:
+    if kind in HUBS and place.count("/") != 1:
         raise InputError(f"dataset.source {shown(source)}: write {kind}:owner/dataset")
     return kind, place

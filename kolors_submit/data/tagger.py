@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from kolors_submit.data.filtering import Candidate
+from kolors_submit.decoders import open_picture
 from kolors_submit.errors import InputError
 from kolors_submit.story import TaggerCaptions
 
@@ -56,7 +57,7 @@ def tag_pictures(settings: TaggerCaptions, folder: Path, pictures: Sequence[Cand
     session = _session(folder / MODEL)
     entry, side = _check(session, folder, len(labels))
     for picture in pictures:
-        with Image.open(picture.file) as image:
+        with open_picture(picture.file) as image:
             pixels = model_input(image.convert("RGB"), side)
         (probabilities,) = session.run(None, {entry: pixels})
         yield picture.id, ", ".join(choose_tags(labels, probabilities[0].tolist(), settings))
@@ -95,7 +96,7 @@ def read_labels(path: Path) -> list[Label]:
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}); a tagger has {MODEL} and {LABELS}") from error
     except (ValueError, csv.Error) as error:  # UnicodeDecodeError is a ValueError
-        raise InputError(f"{path} is no list of tags: {error}; fetch the tagger again") from error
+        raise InputError(f"{path} is not a list of tags: {error}; fetch the tagger again") from error
     if not 0 < len(labels) <= MAX_LABELS:
         raise InputError(f"{path} has {len(labels):,} tags; a tagger has 1 to {MAX_LABELS:,}")
     return labels
@@ -104,7 +105,7 @@ def read_labels(path: Path) -> list[Label]:
 def _readable(name: str | None) -> str:
     """A tag as words: blanks for underscores, but not in faces such as o_o; raises ValueError for what is no tag."""
     if not name or len(name) > MAX_LABEL or not name.isprintable() or "," in name:
-        raise ValueError(f"{name!r:.80} is no tag")
+        raise ValueError(f"{name!r:.80} is not a tag")
     return name.replace("_", " ") if _WORD.search(name) else name
 
 
@@ -123,7 +124,7 @@ def _session(path: Path) -> onnxruntime.InferenceSession:
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own classes, one a kind of damage
         why = " ".join(str(error).split())[:200]
-        raise InputError(f"{path} is no ONNX model that can be run ({why}); fetch the tagger again") from error
+        raise InputError(f"{path} is not an ONNX model that can be run ({why}); fetch the tagger again") from error
 
 
 def _check(session: onnxruntime.InferenceSession, folder: Path, labels: int) -> tuple[str, int]:
@@ -132,7 +133,7 @@ def _check(session: onnxruntime.InferenceSession, folder: Path, labels: int) -> 
     shape: list[Any] = entries[0].shape if len(entries) == 1 else []
     square = len(shape) == 4 and shape[1] == shape[2] and shape[3] == 3 and isinstance(shape[1], int)
     if not square or not 8 <= shape[1] <= MAX_SIDE or entries[0].type != "tensor(float)":
-        raise InputError(f"{folder / MODEL} takes no picture as a WD tagger does ([1, side, side, 3], float32)")
+        raise InputError(f"{folder / MODEL} does not take pictures as a WD tagger does ([1, side, side, 3], float32)")
     if len(exits) != 1 or len(exits[0].shape) != 2 or exits[0].shape[1] != labels:
         raise InputError(f"{folder} has {labels} tags in {LABELS}, and a model that answers {exits[0].shape}")
     return entries[0].name, shape[1]

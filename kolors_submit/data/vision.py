@@ -10,10 +10,10 @@ from PIL import Image
 
 from kolors_submit.data.captions import MAX_CHARACTERS
 from kolors_submit.data.filtering import Candidate
-from kolors_submit.data.sources import Language
+from kolors_submit.decoders import open_picture
 from kolors_submit.endpoint import Endpoint, Limits, Message, ask, find_endpoint
 from kolors_submit.errors import SubmitError
-from kolors_submit.story import VisionCaptions
+from kolors_submit.story import Language, VisionCaptions
 
 QWEN = "qwen-vl-plus"
 """The model asked on DashScope where none is named."""
@@ -58,7 +58,7 @@ def _describe(endpoint: Endpoint, prompt: str, picture: Candidate, side: int) ->
 
 def _jpeg(picture: Candidate, side: int) -> str:
     """The picture, made smaller where it is large, as JPEG in base64: endpoints bound what they are sent."""
-    with Image.open(picture.file) as image:
+    with open_picture(picture.file) as image:
         small = image.convert("RGB")
     small.thumbnail((side, side), Image.Resampling.LANCZOS)
     file = io.BytesIO()

@@ -10,8 +10,10 @@ sampler       from noise to pictures' latents, and their decoding
 method        sampler, steps and guidance: the story's, or those of `quality: fast`
 draw          pictures of many tasks, shared out over devices
 accelerate, fused, cuda_graph    a UNet's forward on a GPU in fewer and larger kernels
-lora_unet, lora_stack, lora_gradients, merge    the same for training a LoRA
-norm, norm_kernels, eightbit    what both have: norms in one pass, weights in half the memory
+half_decoder  the VAE's decoder in float16, which by itself overflows there
+lora_unet, lora_stack, lora_block, lora_gradients, merge    fewer and larger kernels for training a LoRA
+norm, norm_kernels, residual, eightbit    what both have: one pass over a picture, weights in half the memory
+gpu_kernels   which of torch's kernels: attention's, and those that are compiled
 plan, planning    how a machine computes a story: dtype, batch, checkpointing, compilation, 8 bits
 memory        how arithmetic is done, and memory between models
 """

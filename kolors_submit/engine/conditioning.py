@@ -68,7 +68,7 @@ def encode_with(
     This is `ChatGLMModel.forward` with all prompts going through a layer before the next one, each by itself, so that
     its bytes don't depend on the others.
     """
-    with arithmetic(device):
+    with arithmetic():
         texts = [_tokens(prompter, network, prompt, device) for prompt in prompts]
         states = [network.embedding(text.ids) for text in texts]
         before = states

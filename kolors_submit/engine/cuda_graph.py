@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 WARM_UP = 2
@@ -11,7 +13,8 @@ WARM_UP = 2
 class Graph:
     """A captured forward at one shape."""
 
-    def __init__(self, unet: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+    def __init__(self, unet: torch.nn.Module, inputs: tuple[torch.Tensor, ...], pool: Any) -> None:
+        """Graphs of one `pool` (`torch.cuda.graph_pool_handle`) share their memory; they may not run at once."""
         self.inputs = tuple(value.clone() for value in inputs)
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
@@ -20,8 +23,9 @@ class Graph:
                 unet(*self.inputs)
         torch.cuda.current_stream().wait_stream(stream)
         self.graph = torch.cuda.CUDAGraph()
-        # Other devices' threads go on allocating meanwhile.
-        with torch.cuda.graph(self.graph, capture_error_mode="thread_local"):
+        # A stream of this device: torch's own for captures belongs to the device that captured first. Other devices'
+        # threads go on allocating meanwhile.
+        with torch.cuda.graph(self.graph, pool, stream, capture_error_mode="thread_local"):
             self.output = unet(*self.inputs)
 
     def __call__(self, inputs: tuple[torch.Tensor, ...]) -> torch.Tensor:

@@ -109,7 +109,8 @@ def load_models(base: Base, lora: Lora | None, settings: Render, plan: RenderPla
     Raises InputError for a LoRA that does not fit the base.
     """
     compute = plan.compute
-    unet = bases.load_unet(base, compute.device_kind, compute.torch_dtype)
+    # What is to be held in 8 bits may not fit on the device in full.
+    unet = bases.load_unet(base, "cpu" if compute.eight_bit else compute.device_kind, compute.torch_dtype)
     if lora is not None:
         merge(unet, lora, settings.lora_strength)
     decoder = bases.load_vae_decoder(base, compute.device_kind, compute.torch_dtype)

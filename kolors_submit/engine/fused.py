@@ -1,35 +1,62 @@
 """DiffSynth's blocks for inference, with the same weights and the same arithmetic in fewer and larger kernels.
 
-q, k and v of a self-attention are one product, a text's keys and values are computed beforehand, and a norm with its
-SiLU and the bias before it takes one pass.
+q, k and v of a self-attention are one product, a text's keys and values are computed beforehand, a norm with its SiLU
+and the bias before it takes one pass, and so do the two branches of a residual block with their biases; a picture is
+enlarged and convolved at once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from itertools import product
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from diffsynth.models.attention import Attention
-from diffsynth.models.sd_unet import AttentionBlock, ResnetBlock
+from diffsynth.models.sd_unet import AttentionBlock, ResnetBlock, UpSampler
 from torch.nn.functional import conv2d, scaled_dot_product_attention, silu
 
+from kolors_submit.engine.eightbit import hold_in_8_bits
 from kolors_submit.engine.norm import norm_silu, plain_norm_silu
+from kolors_submit.engine.residual import add_branches, plain_add_branches
 
 if TYPE_CHECKING:
     from diffsynth.models.sdxl_unet import SDXLUNet
     from diffsynth.models.sdxl_vae_decoder import SDXLVAEDecoder
 
 
-def fuse(network: SDXLUNet | SDXLVAEDecoder, *, kernels: bool) -> None:
-    """Put the blocks below in the place of DiffSynth's, with the same weights; `kernels`: norms by our own kernels."""
-    norm = norm_silu if kernels else plain_norm_silu
+class Passes(NamedTuple):
+    """What goes over a picture without a product."""
+
+    normed: Callable[..., torch.Tensor]
+    added: Callable[..., torch.Tensor]
+
+
+OWN = Passes(norm_silu, add_branches)
+PLAIN = Passes(plain_norm_silu, plain_add_branches)
+
+
+def fuse(network: SDXLUNet | SDXLVAEDecoder, device: str, *, kernels: bool, eight_bit: bool = False) -> None:
+    """Put the blocks below in the place of DiffSynth's, with the same weights; `kernels`: passes by our own kernels.
+
+    They go to the device one by one, and with `eight_bit` their linear layers are held in int8: so of a network that
+    comes in main memory there is never more than one block on the device in full.
+    """
+    passes = OWN if kernels else PLAIN
     for i, block in enumerate(network.blocks):
-        if isinstance(block, AttentionBlock):
-            network.blocks[i] = Spatial(block, norm)
-        if isinstance(block, ResnetBlock):
-            network.blocks[i] = Resnet(block, norm)
-    network.conv_norm_out, network.conv_act = NormSilu(network.conv_norm_out, norm), torch.nn.Identity()
+        network.blocks[i] = _fused(block.to(device), passes)
+        if eight_bit:
+            hold_in_8_bits(network.blocks[i])
+    network.conv_norm_out, network.conv_act = NormSilu(network.conv_norm_out, passes), torch.nn.Identity()
+    network.to(device)
+
+
+def _fused(block: torch.nn.Module, passes: Passes) -> torch.nn.Module:
+    if isinstance(block, AttentionBlock):
+        return Spatial(block, passes)
+    if isinstance(block, ResnetBlock):
+        return Resnet(block, passes)
+    return Enlarged(block) if isinstance(block, UpSampler) else block
 
 
 class SelfAttention(torch.nn.Module):
@@ -96,10 +123,10 @@ class CrossAttention(torch.nn.Module):
 class Spatial(torch.nn.Module):
     """DiffSynth's AttentionBlock, whose pictures keep the layout that they come in."""
 
-    def __init__(self, source: AttentionBlock, norm: Callable[..., torch.Tensor]) -> None:
+    def __init__(self, source: AttentionBlock, passes: Passes) -> None:
         super().__init__()
         self.norm, self.proj_in, self.proj_out = source.norm, source.proj_in, source.proj_out
-        self.normed = norm
+        self.normed = passes.normed
         self.transformer_blocks = source.transformer_blocks
         for block in self.transformer_blocks:
             block.attn1, block.attn2 = SelfAttention(block.attn1), CrossAttention(block.attn2)
@@ -117,12 +144,15 @@ class Spatial(torch.nn.Module):
 
 
 class Resnet(torch.nn.Module):
-    """DiffSynth's ResnetBlock; the first convolution's bias goes where the time embedding goes, if there is one."""
+    """DiffSynth's ResnetBlock; the first convolution's bias goes where the time embedding goes, if there is one.
 
-    def __init__(self, source: ResnetBlock, norm: Callable[..., torch.Tensor]) -> None:
+    cuDNN would add each of the other biases in a pass of its own; they go where the branches are added.
+    """
+
+    def __init__(self, source: ResnetBlock, passes: Passes) -> None:
         super().__init__()
         self.block = source
-        self.normed = norm
+        self.normed, self.added = passes
 
     def forward(
         self, hidden_states: torch.Tensor, time_emb: torch.Tensor | None, text_emb: Any, res_stack: Any, **_: Any
@@ -133,17 +163,52 @@ class Resnet(torch.nn.Module):
         if time_emb is not None:
             shift = block.time_emb_proj(silu(time_emb)) + shift
         inside = conv2d(self.normed(hidden_states, block.norm1), block.conv1.weight, padding=1)
-        inside = block.conv2(self.normed(inside, block.norm2, shift.contiguous()))
-        skipped = hidden_states if block.conv_shortcut is None else block.conv_shortcut(hidden_states)
-        return skipped + inside, time_emb, text_emb, res_stack
+        inside = conv2d(self.normed(inside, block.norm2, shift.contiguous()), block.conv2.weight, padding=1)
+        skipped, bias = hidden_states, block.conv2.bias
+        if block.conv_shortcut is not None:
+            skipped, bias = conv2d(skipped, block.conv_shortcut.weight), bias + block.conv_shortcut.bias
+        return self.added(skipped, inside, bias), time_emb, text_emb, res_stack
+
+
+class Enlarged(torch.nn.Module):
+    """DiffSynth's UpSampler, which doubles every pixel before a convolution of 3x3, without the doubling.
+
+    Under such a kernel lie two by two pixels of the small picture. So each of the four pixels that one becomes is a
+    convolution of 2x2 with the sums of the weights that fall together: 16 products a pixel instead of 36.
+    """
+
+    def __init__(self, source: UpSampler) -> None:
+        super().__init__()
+        kernel = source.conv.weight.detach().float()
+        # Which of the three rows fall together, for the upper and for the lower of two pixels; columns likewise.
+        together = kernel.new_tensor([[[1, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]])
+        weights = torch.einsum("oiyx,apy,bqx->aboipq", kernel, together, together).to(source.conv.weight.dtype)
+        self.weights = torch.nn.ParameterList(
+            torch.nn.Parameter(weight.clone(), requires_grad=False) for weight in weights.flatten(0, 1)
+        )
+        self.bias = source.conv.bias
+
+    def forward(self, hidden_states: torch.Tensor, time_emb: Any, text_emb: Any, res_stack: Any, **_: Any) -> Any:
+        """The interface of DiffSynth's blocks."""
+        count, channels, height, width = hidden_states.shape
+        like: dict[str, Any] = {
+            "dtype": hidden_states.dtype,
+            "device": hidden_states.device,
+            "memory_format": torch.channels_last,
+        }
+        enlarged = torch.empty(count, channels, 2 * height, 2 * width, **like)
+        for weight, (row, column) in zip(self.weights, product((0, 1), repeat=2), strict=True):
+            part = conv2d(hidden_states, weight, padding=1)[:, :, row : row + height, column : column + width]
+            torch.add(part, self.bias[:, None, None], out=enlarged[:, :, row::2, column::2])
+        return enlarged, time_emb, text_emb, res_stack
 
 
 class NormSilu(torch.nn.Module):
     """A network's last GroupNorm with the SiLU after it."""
 
-    def __init__(self, source: torch.nn.GroupNorm, norm: Callable[..., torch.Tensor]) -> None:
+    def __init__(self, source: torch.nn.GroupNorm, passes: Passes) -> None:
         super().__init__()
-        self.norm, self.normed = source, norm
+        self.norm, self.normed = source, passes.normed
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
         """[n, channels, h, w] to the same shape."""

@@ -9,13 +9,14 @@ output's gradient, is put aside, and comes to their gradients in four batched pr
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from diffsynth.models.sd_unet import AttentionBlock
-from torch.nn.functional import gelu, layer_norm, linear, scaled_dot_product_attention
+from torch.nn.functional import linear
 
 from kolors_submit.engine.eightbit import in_8_bits
+from kolors_submit.engine.lora_block import Blocks, Frozen, Held, Product
 from kolors_submit.engine.lora_gradients import lora_gradients
 from kolors_submit.engine.merge import merge
 
@@ -28,58 +29,6 @@ GROUPS = (
 )
 """LoRA'd layers with the same input, which are one product; the last one's input is the text. Of DiffSynth's
 projections only `to_out` has a bias."""
-
-
-class Held(NamedTuple):
-    """Weights [..., out, in] as they are kept: in the network's dtype, or as int8 with a scale for each output."""
-
-    values: torch.Tensor
-    scale: torch.Tensor | None
-
-    def full(self) -> torch.Tensor:
-        """In the network's dtype."""
-        return self.values if self.scale is None else self.values.to(self.scale.dtype) * self.scale
-
-    def halves(self) -> tuple[Held, Held]:
-        """The weights of the first and of the second half of the outputs."""
-        scales = (None, None) if self.scale is None else self.scale.chunk(2)
-        first, second = (Held(*half) for half in zip(self.values.chunk(2), scales, strict=True))
-        return first, second
-
-
-class Frozen(NamedTuple):
-    """What one transformer block has beside the LoRA'd layers."""
-
-    norms: tuple[torch.Tensor, ...]
-    """Weight and bias of the three."""
-    biases: tuple[torch.Tensor, torch.Tensor]
-    """Of the two attentions' outputs."""
-    widen: tuple[tuple[Held, torch.Tensor], tuple[Held, torch.Tensor]]
-    """Weight and bias of the values, then of their gate."""
-    narrow: Held
-    narrow_bias: torch.Tensor
-
-
-class Product(torch.autograd.Function):
-    """`inputs · weightᵀ`, which puts its output's gradient into `kept`; the weight is frozen.
-
-    `order` has no part in it but in the graph: what it came from is gone back through after every product.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any, inputs: torch.Tensor, weight: torch.Tensor, kept: torch.Tensor, order: torch.Tensor
-    ) -> torch.Tensor:
-        """Inputs [..., in], weight [out, in], kept [..., out]."""
-        ctx.save_for_backward(weight, kept)
-        return linear(inputs, weight)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> Any:
-        """The inputs' gradient alone."""
-        weight, kept = ctx.saved_tensors
-        kept.copy_(gradient.view(kept.shape))
-        return gradient @ weight if ctx.needs_input_grad[0] else None, None, None, None
 
 
 class Afterwards(torch.autograd.Function):
@@ -104,50 +53,14 @@ class Afterwards(torch.autograd.Function):
         return None, None, *(gradient for group in each for gradient in lora_gradients(*group))
 
 
-def transformer_block(
-    hidden: torch.Tensor,
-    key_value: torch.Tensor,
-    weights: Sequence[torch.Tensor],
-    inputs: Sequence[torch.Tensor],
-    gradients: Sequence[torch.Tensor],
-    order: torch.Tensor,
-    frozen: Frozen,
-    heads: int,
-) -> torch.Tensor:
-    """One block on tokens [n, tokens, width] and the text's keys and values [n, 256, 2 * width].
-
-    The inputs of the four products with `weights`, and later their outputs' gradients, are put aside.
-    """
-    norm1, bias1, norm2, bias2, norm3, bias3 = frozen.norms
-    width = hidden.shape[-1]
-
-    def product(number: int, values: torch.Tensor) -> torch.Tensor:
-        inputs[number].copy_(values.detach())
-        return Product.apply(values, weights[number], gradients[number], order)
-
-    q, k, v = product(0, layer_norm(hidden, (width,), norm1, bias1)).chunk(3, -1)
-    hidden = hidden + (product(1, attention(q, k, v, heads)) + frozen.biases[0])
-    k, v = key_value.chunk(2, -1)
-    asked = product(2, layer_norm(hidden, (width,), norm2, bias2))
-    hidden = hidden + (product(3, attention(asked, k, v, heads)) + frozen.biases[1])
-    # Two products, since one whose output is cut in two makes the compiler compute GELU's gradient twice.
-    fed = layer_norm(hidden, (width,), norm3, bias3)
-    values, gate = (linear(fed, held.full(), bias) for held, bias in frozen.widen)
-    return hidden + linear(values * gelu(gate), frozen.narrow.full(), frozen.narrow_bias)
-
-
-def attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, heads: int) -> torch.Tensor:
-    """Attention of [n, tokens, width] with so many heads."""
-    q, k, v = (part.unflatten(-1, (heads, -1)).transpose(1, 2) for part in (q, k, v))
-    return scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
-
-
 class TransformerStack:
     """The blocks of an AttentionBlock in which peft has put a LoRA; their weights become views of this one's."""
 
-    def __init__(self, source: AttentionBlock, block: Callable[..., torch.Tensor], *, eight_bit: bool) -> None:
-        """`block` is `transformer_block`, compiled or as it is."""
-        self.block = block
+    def __init__(
+        self, source: AttentionBlock, blocks_by: Blocks, room: dict[Any, torch.Tensor], *, eight_bit: bool
+    ) -> None:
+        """`room` is where gradients are put aside; stacks share it, since they go backward one after the other."""
+        self.blocks_by, self.room = blocks_by, room
         blocks = list(source.transformer_blocks)
         self.heads = blocks[0].attn1.num_heads
         layers = [
@@ -162,29 +75,45 @@ class TransformerStack:
         ]
         self.frozen = [_frozen(each, eight_bit) for each in blocks]
 
+    def bare(
+        self, block: Callable[..., torch.Tensor], hidden: torch.Tensor, text: torch.Tensor, *lora: torch.Tensor
+    ) -> torch.Tensor:
+        """What a call gives, and nothing kept for gradients; `block` is `bare_block`, compiled or as it is."""
+        *weights, of_text = self._merged(lora)
+        key_values = linear(text, of_text.flatten(0, 1)).unflatten(2, (len(self.frozen), -1))
+        for number, (key_value, frozen) in enumerate(zip(key_values.unbind(2), self.frozen, strict=True)):
+            hidden = block(hidden, key_value, [each[number] for each in weights], frozen, self.heads)
+        return hidden
+
     def __call__(self, hidden: torch.Tensor, text: torch.Tensor, *lora: torch.Tensor) -> torch.Tensor:
         """Tokens [n, tokens, width] through all blocks; `lora` is A and B of each group, of the network's dtype."""
-        weights = [self._merged(*group) for group in zip(self.weights, lora[::2], lora[1::2], strict=True)]
+        weights = self._merged(lora)
         blocks, width = len(self.frozen), hidden.shape[-1]
         tokens, of_text = (blocks, *hidden.shape[:2]), (blocks, *text.shape[:2])
         outputs = (3 * width, width, width, width)
         inputs = [hidden.new_empty(*tokens, width) for _ in outputs]
-        gradients = [hidden.new_empty(*tokens, out) for out in outputs]
-        about_text = hidden.new_empty(*of_text, 2 * width)
+        gradients = [self._room(hidden, number, *tokens, out) for number, out in enumerate(outputs)]
+        about_text = self._room(hidden, "text", *of_text, 2 * width)
         order = Afterwards.apply([*inputs, text.expand(*of_text, -1)], [*gradients, about_text], *lora)
-        together = about_text.permute(1, 2, 0, 3)
+        together = about_text.data.permute(1, 2, 0, 3)  # autograd takes writing to it for another stack to one for this
         key_values = Product.apply(text, weights[4].flatten(0, 1), together, order).unflatten(2, (blocks, -1))
-        block = self.block if torch.is_grad_enabled() else transformer_block  # a picture in between is not compiled for
         for number, (key_value, frozen) in enumerate(zip(key_values.unbind(2), self.frozen, strict=True)):
             merged, seen = ([each[number] for each in group] for group in (weights[:4], inputs))
             later = [each[number].data for each in gradients]  # autograd takes writing to one for writing to all
-            hidden = block(hidden, key_value, merged, seen, later, order, frozen, self.heads)
+            hidden = self.blocks_by.kept(hidden, key_value, merged, seen, later, order, frozen, self.heads)
         return hidden
 
-    def _merged(self, held: Held, down: torch.Tensor, up: torch.Tensor) -> torch.Tensor:
-        """W + s·B·A of a group, [blocks, layers * out, in]; its gradient goes another way."""
+    def _room(self, like: torch.Tensor, *place: Any) -> torch.Tensor:
+        """Memory of a shape, the numbers at the end of `place`, whose values nobody needs after a backward pass."""
+        if place not in self.room:
+            self.room[place] = like.new_empty(place[1:])
+        return self.room[place]
+
+    def _merged(self, lora: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        """W + s·B·A of each group, [blocks, layers * out, in]; its gradient goes another way."""
         with torch.no_grad():
-            return merge(*held, down, up, self.scale)
+            groups = zip(self.weights, lora[::2], lora[1::2], strict=True)
+            return [merge(*held, down, up, self.scale) for held, down, up in groups]
 
 
 def group_parameters(group: Sequence[Sequence[Any]]) -> tuple[list[torch.nn.Parameter], list[torch.nn.Parameter]]:

@@ -7,47 +7,45 @@ dtype, one tensor is what the optimizer, the gradient's clipping and several GPU
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from diffsynth.models.sd_unet import AttentionBlock, DownSampler, PopBlock, PushBlock, ResnetBlock, UpSampler
 from torch.nn.functional import conv2d, silu
 
-from kolors_submit.engine.lora_stack import TransformerStack, lora_shapes, transformer_block
+from kolors_submit.engine.gpu_kernels import compiled
+from kolors_submit.engine.lora_block import Blocks, bare_block, kept_block
+from kolors_submit.engine.lora_stack import TransformerStack, lora_shapes
 from kolors_submit.engine.norm import norm_silu
+from kolors_submit.engine.residual import add_branches
 
 if TYPE_CHECKING:
     from diffsynth.models.sdxl_unet import SDXLUNet
-
-SHAPES = 16
-"""Kinds of transformer blocks that may be compiled: widths, picture sizes, with and without gradients."""
-
-TUNED: dict[str, Any] = {"triton.multi_kernel": 1}
-"""Measure layer norms with a row in registers too; torch's own rule reads rows above 1024 twice."""
 
 
 class LoraUNet:
     """A UNet in which `lora.inject` has put a LoRA on the attentions' four projections."""
 
     def __init__(
-        self, unet: SDXLUNet, *, compile_blocks: bool, checkpointing: bool, eight_bit: bool, tuned: bool = False
+        self, unet: SDXLUNet, device: str, *, compile_blocks: bool, checkpointing: bool, eight_bit: bool
     ) -> None:
         """Rebuild `unet`'s weights in place: it shares them, but is not to be called any more.
 
-        `tuned` lets compilation choose by measuring, which two runs may do differently.
+        It may come in main memory: its parts go to the device one by one, where `eight_bit` makes them smaller.
         """
-        block = transformer_block
+        blocks = Blocks(kept_block, bare_block)
         if compile_blocks:
-            torch._dynamo.config.recompile_limit = max(SHAPES, torch._dynamo.config.recompile_limit)
-            block = torch.compile(transformer_block, dynamic=False, fullgraph=True, options=TUNED if tuned else {})
-        self.unet = unet.to(memory_format=torch.channels_last)
+            blocks = Blocks(*(compiled(block) for block in blocks))
+        room: dict[Any, torch.Tensor] = {}
+        self.stacks = {}
+        for part in unet.blocks:
+            part.to(device)
+            if isinstance(part, AttentionBlock):
+                self.stacks[part] = TransformerStack(part, blocks, room, eight_bit=eight_bit)
+        self.unet = unet.to(device, memory_format=torch.channels_last)
         self.checkpointing = checkpointing
         self.dtype = unet.conv_in.weight.dtype
-        self.stacks = {
-            part: TransformerStack(part, block, eight_bit=eight_bit)
-            for part in unet.blocks
-            if isinstance(part, AttentionBlock)
-        }
         self.scale = next(iter(self.stacks.values())).scale
         self.shapes = [shape for stack in self.stacks.values() for shape in lora_shapes(stack)]
         parameters = [p for stack in self.stacks.values() for group in stack.parameters for side in group for p in side]
@@ -105,12 +103,13 @@ class LoraUNet:
         height, width = hidden.shape[2:]
         tokens = norm_silu(hidden, block.norm, silu=False).permute(0, 2, 3, 1).flatten(1, 2)
         tokens = block.proj_in(tokens)
-        if torch.is_grad_enabled() and not tokens.requires_grad:
-            tokens.requires_grad_()  # nothing before has a gradient, but the compiled block is the same for all
-        if self.checkpointing and torch.is_grad_enabled():
-            tokens = _Recomputed.apply(stack, tokens, text, *lora)
+        if not torch.is_grad_enabled():  # a picture in between, whose shape is not compiled for
+            tokens = stack.bare(bare_block, tokens, text, *lora)
         else:
-            tokens = stack(tokens, text, *lora)
+            if not tokens.requires_grad:
+                tokens.requires_grad_()  # nothing before has a gradient, but the compiled block is the same for all
+            run = partial(_Recomputed.apply, stack) if self.checkpointing else stack
+            tokens = run(tokens, text, *lora)
         return block.proj_out(tokens).unflatten(1, (height, width)).permute(0, 3, 1, 2) + hidden
 
 
@@ -141,7 +140,7 @@ class _Recomputed(torch.autograd.Function):
         """Tokens, text, and A and B of each group."""
         ctx.stack = stack
         ctx.save_for_backward(*tensors)
-        return stack(*tensors)
+        return stack.bare(stack.blocks_by.bare, *tensors)
 
     @staticmethod
     def backward(ctx: Any, gradient: torch.Tensor) -> Any:
@@ -155,9 +154,10 @@ class _Recomputed(torch.autograd.Function):
 
 
 def _resnet(block: ResnetBlock, hidden: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
-    """DiffSynth's ResnetBlock; the first convolution's bias goes where the time embedding goes."""
+    """DiffSynth's ResnetBlock; its biases go where something is added to the same picture anyway."""
     inside = conv2d(norm_silu(hidden, block.norm1), block.conv1.weight, padding=1)
     inside = norm_silu(inside, block.norm2, block.time_emb_proj(time) + block.conv1.bias)
+    inside, bias = conv2d(inside, block.conv2.weight, padding=1), block.conv2.bias
     if block.conv_shortcut is not None:
-        hidden = block.conv_shortcut(hidden)
-    return hidden + block.conv2(inside)
+        hidden, bias = conv2d(hidden, block.conv_shortcut.weight), bias + block.conv_shortcut.bias
+    return add_branches(hidden, inside, bias)

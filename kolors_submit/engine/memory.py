@@ -30,7 +30,7 @@ THREADS = 1
 """CPU threads of one forward: the same on all machines, or their bytes would differ. Cores share out whole batches."""
 
 TRAINING_THREADS = 2
-"""CPU threads of training, whose steps cannot be shared out."""
+"""CPU threads of training, whose steps cannot be shared out. Beside a GPU more would only wait for one another."""
 
 MAX_WORKERS = 8
 """Batches computed at once on a CPU; beyond this, Python's own lock is what they wait for."""
@@ -56,6 +56,8 @@ class Compute:
     compile: bool = False
     eight_bit: Literal["int8"] | None = None
     """How the UNet's linear layers are held in 8 bits, if they are."""
+    decoder: Literal["float16"] | None = None
+    """What the VAE decodes in by `half_decoder`; without it in float32, or in `dtype` where its config says it can."""
 
     @property
     def panels(self) -> int:
@@ -73,10 +75,8 @@ class Compute:
 
     def record(self) -> dict[str, Any]:
         """As JSON values; what is off by default and came later is left out, so that older records still hold."""
-        values = asdict(self)
-        if self.eight_bit is None:
-            del values["eight_bit"]
-        return values
+        later = ("eight_bit", "decoder")
+        return {name: value for name, value in asdict(self).items() if name not in later or value is not None}
 
 
 def compute_for(device: str) -> Compute:
@@ -87,14 +87,13 @@ def compute_for(device: str) -> Compute:
 
 
 @contextlib.contextmanager
-def arithmetic(device: str, threads: int = THREADS) -> Iterator[None]:
+def arithmetic(threads: int = THREADS) -> Iterator[None]:
     """Compute the recorded way within the block: so many CPU threads, cuDNN's deterministic kernels, no autotuning."""
     import torch
 
     cudnn = torch.backends.cudnn
     before = torch.get_num_threads(), cudnn.benchmark, cudnn.deterministic
-    if device == "cpu":
-        torch.set_num_threads(threads)
+    torch.set_num_threads(threads)
     cudnn.benchmark, cudnn.deterministic = False, True
     try:
         yield
@@ -121,10 +120,11 @@ def compute_all(
             raise CancelledError
 
     def begin() -> None:
-        torch.cuda.set_device(next(free))  # each thread has its own current device
+        torch.cuda.set_device(next(free))  # each thread has its own current device, and its own number of threads
+        torch.set_num_threads(THREADS)
 
     pool = core_pool() if device == "cpu" else ThreadPoolExecutor(devices, initializer=begin)
-    with arithmetic(device):
+    with arithmetic():
         try:
             futures = [pool.submit(work, item, go_on) for item in items]
             for future in as_completed(futures):

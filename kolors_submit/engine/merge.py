@@ -30,7 +30,7 @@ def merge(
 def merge_by_kernel(
     values: torch.Tensor, row_scale: torch.Tensor | None, down: torch.Tensor, up: torch.Tensor, scale: float
 ) -> torch.Tensor:
-    """`merge` by one kernel, whose sums are in float32 (its products of float32 in TF32)."""
+    """`merge` by one kernel, whose sums are in float32."""
     blocks, layers, out, rank = up.shape
     merged = torch.empty_like(values, dtype=down.dtype)
     width = values.shape[2]
@@ -65,7 +65,7 @@ def _merge(
             (number < rank)[:, None] & (column < width)[None, :],
             0.0,
         )
-        update += tl.dot(b, a)
+        update += tl.dot(b, a, input_precision="ieee")  # of float32: by itself it would be TF32
     at = (layer * out + row)[:, None] * width + column[None, :]
     weight = tl.load(values + at, inside, 0.0).to(tl.float32)
     if SCALED:

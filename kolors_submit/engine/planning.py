@@ -5,7 +5,7 @@ Nothing here imports torch or looks at the machine: `device.read_machine` does.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from kolors_submit.device import Machine
 from kolors_submit.engine.memory import WORKSPACE, Compute, compute_for
@@ -23,24 +23,27 @@ COMPILE_PAYS = 400
 COMPILE_PAYS_TRAINING = 100
 """The same in full-size training samples, forward and backward."""
 
-GRAPH_PAYS = 4 * 0.45e9
-"""Activations of a forward up to which launching its kernels takes longer than running them."""
-
 # Bytes at the full size, 1024x1024, measured on one H200 (bench/results/gpu.json).
 RENDER_IMAGE = 0.45e9
 """Activations of one image in a forward."""
 RENDER_8_BIT = 1.3
 """Bytes of a parameter where the linear layers are in 8 bits and the convolutions as they are."""
-DECODE_PICTURE = 4.6e9
-"""The VAE's decoder on one picture, in float32."""
-TRAIN_SAMPLE = {"none": 4.6e9, "selective": 0.7e9}
+DECODE_PICTURE = 2.5e9
+"""The VAE's decoder on one picture, in float16."""
+TRAIN_SAMPLE = {"none": 6.1e9, "selective": 0.7e9}
 """Activations of one training sample, by checkpointing."""
-TRAIN_LORA = {"none": 2.9e9, "selective": 1.5e9}
+TRAIN_LORA = {"none": 2.5e9, "selective": 1.5e9}
 """The LoRA with its optimizer, and the weights it is merged into: all of them, or one stack's at a time."""
 TRAIN_8_BIT = 1.4
 """Bytes of a parameter where the frozen base is in 8 bits: the convolutions stay as they are."""
+COMPILED_8_BIT = 1.2e9
+"""What a compiled step on 8 bits needs more: with 6 GB it ran out of memory where the same step uncompiled took 5.7."""
 STREAMED_TEXT = 1.6e9
 """The text encoder one layer at a time, whose widest part is the embedding table."""
+
+Room = Literal["graph", "shared", "offload"]
+"""What the UNet leaves to the decoder: memory beside its CUDA graph, whose own nobody else can use; what its
+activations took; or all, waiting in host memory."""
 
 MERGED_TARGETS = {"to_q", "to_k", "to_v", "to_out"}
 """The layers whose LoRA `engine.lora_unet` trains: the attentions' four projections."""
@@ -60,12 +63,13 @@ def train_plans(machine: Machine, settings: Train, sizes: Sizes) -> tuple[TrainP
     work = settings.steps * settings.accumulation * settings.batch_size * sizes.share
     compiled = merged and machine.compiler and work >= COMPILE_PAYS_TRAINING
     levels: dict[Any, tuple[Checkpointing, ...]] = {True: ("selective",), False: ("none",)}
-    kinds: list[tuple[Checkpointing, bool, EightBit | None]] = []
+    kinds: list[tuple[Checkpointing, EightBit | None, bool, bool]] = []
     for checkpointing in levels.get(wish, ("none", "selective")):
-        kinds.append((checkpointing, compiled, None))
+        kinds.append((checkpointing, None, compiled, merged))
     leanest = kinds[-1][0]
-    kinds += [(leanest, True, "int8")] if compiled else []
-    kinds += [(leanest, False, "int8")] if merged else []
+    kinds += [(leanest, "int8", True, True)] if compiled else []
+    # A graph keeps its memory for itself: without one, what is free between two steps' parts serves the next part.
+    kinds += [(leanest, "int8", False, True), (leanest, "int8", False, False)] if merged else []
     return tuple(_train_plan(machine, settings, sizes, dtype, *kind) for kind in kinds)
 
 
@@ -83,22 +87,24 @@ def _train_plan(
     sizes: Sizes,
     dtype: str,
     checkpointing: Checkpointing,
-    compiled: bool,
     held: EightBit | None,
+    compiled: bool,
+    graph: bool,
 ) -> TrainPlan:
     width = 4 if dtype == "float32" else 2
     weights = sizes.unet * (TRAIN_8_BIT if held else width)
     activations = TRAIN_SAMPLE[checkpointing] * settings.batch_size * sizes.share
-    memory = int(weights + (activations + TRAIN_LORA[checkpointing] * sizes.unet / FULL_UNET) * width / 2)
+    lora = TRAIN_LORA[checkpointing] + (COMPILED_8_BIT if held and compiled else 0)
+    memory = weights + (activations + lora * sizes.unet / FULL_UNET) * width / 2
     return TrainPlan(
         dtype=dtype,
         checkpointing=checkpointing,
         eight_bit=held,
         compile_blocks=compiled,
-        cuda_graph=merges(settings),
+        cuda_graph=graph,
         fused_optimizer=True,
         stream_text_encoder=_streams(machine, sizes),
-        memory=memory,
+        memory=int(memory),
     )
 
 
@@ -124,24 +130,24 @@ def render_plans(machine: Machine, settings: Render, panels: int, sizes: Sizes) 
     batches = [largest >> shift for shift in range(largest.bit_length() - 1)]
     # `fast` counts like `exact`: its few forwards pay from the second call on, when what was compiled is on disk.
     compiled = machine.compiler and panels * settings.steps * 2 * sizes.share >= COMPILE_PAYS
-    plans = [_render_plan(machine, sizes, batch, compiled, None, offload=False) for batch in batches]
-    plans.append(_render_plan(machine, sizes, 2, compiled, None, offload=True))
-    plans.append(_render_plan(machine, sizes, 2, compiled, "int8", offload=True))
-    return tuple(plans)
+    kinds: list[tuple[int, EightBit | None, Room]] = [(batch, None, "graph") for batch in batches]
+    kinds += [(2, None, "offload"), (2, "int8", "shared"), (2, "int8", "offload")]
+    return tuple(_render_plan(machine, sizes, compiled, *kind) for kind in kinds)
 
 
 def _render_plan(
-    machine: Machine, sizes: Sizes, batch: int, compiled: bool, held: EightBit | None, *, offload: bool
+    machine: Machine, sizes: Sizes, compiled: bool, batch: int, held: EightBit | None, room: Room
 ) -> RenderPlan:
     weights = sizes.unet * (RENDER_8_BIT if held else 2)
     images = batch * RENDER_IMAGE * sizes.share
     decoding = DECODE_PICTURE * sizes.latent_area / FULL_AREA
-    memory = max(weights + images, decoding) if offload else weights + max(images, decoding)
-    compute = Compute("cuda", "float16", batch, None, attention="cudnn", compile=compiled, eight_bit=held)
-    # A graph's addresses are fixed, so a network that is moved out cannot be in one; and of many images the GPU has
-    # more to do than the processor has to launch.
-    graph = not offload and images <= GRAPH_PAYS
-    return RenderPlan(compute, graph, offload, _streams(machine, sizes), int(memory))
+    needs = {
+        "graph": weights + images + decoding,
+        "shared": weights + max(images, decoding),
+        "offload": max(weights + images, decoding),
+    }
+    compute = Compute("cuda", "float16", batch, None, "cudnn", compiled, eight_bit=held, decoder="float16")
+    return RenderPlan(compute, room == "graph", room == "offload", _streams(machine, sizes), int(needs[room]))
 
 
 def _streams(machine: Machine, sizes: Sizes) -> bool:

@@ -75,7 +75,7 @@ def sample(
 ) -> torch.Tensor:
     """Denoise one batch, at most `compute.panels` tasks, to latents float32 [n, 4, h, w] on the compute device.
 
-    `advance` is called with the number of pictures after each step. Call it within `memory.arithmetic(device)`.
+    `advance` is called with the number of pictures after each step. Call it within `memory.arithmetic()`.
     """
     padded = [*tasks, *[tasks[-1]] * (compute.panels - len(tasks))]
     drawn = [initial_noise(task.seed, settings, compute.device_kind) for task in padded]
@@ -119,11 +119,18 @@ def _predictor(
 
 @torch.inference_mode()
 def decode(decoder: SDXLVAEDecoder, latents: torch.Tensor) -> Image.Image | None:
-    """One picture from latents [4, h, w], to 8 bits as DiffSynth does; None where a value is not finite."""
+    """One picture from latents [4, h, w], to 8 bits as DiffSynth does; None where a value is not finite.
+
+    What float16 cannot hold is decoded in float32.
+    """
     from PIL import Image
 
-    given = latents[None].to(decoder.conv_in.weight.dtype)
-    pixels = decoder(given)[0].permute(1, 2, 0).float()
+    dtype = decoder.conv_in.weight.dtype
+    pixels = decoder(latents[None].to(dtype))[0]
+    if dtype == torch.float16 and not bool(pixels.isfinite().all()):
+        pixels = decoder.float()(latents[None].float())[0]
+        decoder.to(dtype)  # the next picture is to have the bytes that it has by itself
+    pixels = pixels.permute(1, 2, 0).float()
     if not bool(pixels.isfinite().all()):
         return None
     return Image.fromarray(((pixels / 2 + 0.5).clip(0, 1) * 255).byte().cpu().numpy())

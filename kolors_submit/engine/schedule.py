@@ -6,6 +6,7 @@ settings that Kolors publishes (leading spacing, offset 1), as ComfyUI's Kolors 
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -73,8 +74,9 @@ def timesteps(steps: int) -> torch.Tensor:
     return scheduler.timesteps
 
 
+@functools.cache
 def alphas_cumprod() -> torch.Tensor:
-    """The share of signal left at each training timestep, float32 [1100]."""
+    """The share of signal left at each training timestep, float32 [1100]; not to be written to."""
     return torch.tensor(ddim().alphas_cumprod)
 
 

@@ -38,7 +38,7 @@ def _from_checkpoint(job: Job, step: int) -> Path:
         kept = [str(int(path.stem.removeprefix("step-"))) for path in checkpoints.files()]
         raise InputError(
             f"--checkpoints {step}: training kept no checkpoint of that step, but {', '.join([LAST, *kept])}; "
-            "train.save_every and train.keep say which are kept"
+            "train.save_every and train.keep decide which are kept"
         )
     trained = record["inputs"]["settings"]
     tensors = lora_files.to_kohya(from_parameters(checkpoint.lora, trained["alpha"]), bases.config(job.base, "unet"))

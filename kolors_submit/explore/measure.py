@@ -8,9 +8,9 @@ from pathlib import Path
 from statistics import fmean, pstdev
 
 import numpy as np
-from PIL import Image
 
 from kolors_submit import weights
+from kolors_submit.decoders import open_picture
 from kolors_submit.explore.plan import Candidate
 from kolors_submit.metrics.agreement import agreement
 from kolors_submit.metrics.coherence import likeness
@@ -108,7 +108,7 @@ def _fits(
 
 
 def _texture(path: Path) -> Array:
-    with Image.open(path) as file:
+    with open_picture(path) as file:
         return texture(file.convert("RGB"))
 
 

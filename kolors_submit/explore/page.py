@@ -13,6 +13,7 @@ import jinja2
 from markupsafe import Markup
 from PIL import Image
 
+from kolors_submit.decoders import open_picture
 from kolors_submit.explore.words import WORDS
 from kolors_submit.policy import content_security_policy
 
@@ -80,7 +81,7 @@ def _panel(panel: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 def _picture(path: Path) -> dict[str, Any]:
     """A picture as a WebP data URL, no larger than SIDE, with its size in pixels."""
-    with Image.open(path) as file:
+    with open_picture(path) as file:
         picture = file.convert("RGB")
     picture.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()

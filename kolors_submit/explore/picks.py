@@ -44,7 +44,7 @@ def read_picks(path: Path) -> Picks:
     except ValidationError as error:
         first = error.errors()[0]
         where = ": ".join((*map(str, first["loc"]), first["msg"]))
-        raise InputError(f"{path} is no picks.json: {where}; save it from the page again") from error
+        raise InputError(f"{path} is not a picks.json: {where}; save it from the page again") from error
 
 
 def pick_best(job: Job, explored: dict[str, Any]) -> Picks:
@@ -55,8 +55,8 @@ def pick_best(job: Job, explored: dict[str, Any]) -> Picks:
     own = [variant["name"] for variant in explored["variants"] if not list(_differences(job, variant))]
     if not own:
         raise InputError(
-            "none of what was explored has the story's own strength, steps and last LoRA, so no seed can be picked for "
-            "it; choose a variant in the page and set it in the story first"
+            "nothing that was explored has the story's own strength, steps and last LoRA, so no seed can be picked for "
+            "it; choose a variant on the page and set it in the story first"
         )
     seeds = {}
     for panel in explored["panels"]:
@@ -115,7 +115,7 @@ def _differences(job: Job, variant: dict[str, Any]) -> Iterator[str]:
             yield f"they were chosen at render.{key} {value}, the story says {settings.get(key)}; set it there first"
     if variant["lora"] != (file_digest(job.run.lora) if job.run.lora.is_file() else None):
         which = "an older LoRA" if variant["checkpoint"] == LAST else f"the checkpoint of step {variant['checkpoint']}"
-        yield f"they were chosen with {which}; train so many steps (epochs x steps_per_epoch), then explore again"
+        yield f"they were chosen with {which}; train that many steps (epochs x steps_per_epoch), then explore again"
 
 
 def _is_candidate(panel: dict[str, Any], variant: str, seed: int) -> bool:

@@ -100,7 +100,7 @@ def variants_of(job: Job, grid: Grid, loras: dict[str, Path]) -> list[Variant]:
                 variants.append(Variant(name, checkpoint, lora, sha256, replace(job, story=story)))
     count = len(panels_of(job, grid)) * grid.seeds * len(variants)
     if count > MOST:
-        raise InputError(f"{count} candidates are more than {MOST}; ask for fewer seeds, panels or settings")
+        raise InputError(f"{count} candidates are too many (at most {MOST}); ask for fewer seeds, panels or settings")
     return variants
 
 

@@ -4,7 +4,7 @@ WORDS = {
     "en": {
         "heading": "Choose a picture for each panel",
         "made": "on {base}, scored by {predictor}",
-        "keyboard": "Tab goes from panel to panel, the arrow keys choose, Enter shows a picture large, S saves.",
+        "keyboard": "Tab moves from panel to panel, the arrow keys choose, Enter enlarges a picture, S saves.",
         "variants": "LoRA and settings",
         "panel": "Panel",
         "seed": "seed",
@@ -21,10 +21,10 @@ WORDS = {
         "mean": "mean score",
         "then": "Then",
         "about": (
-            "Fit says how alike a candidate is drawn to the other panels; best is the highest mean of what was "
-            "measured, compared within the panel."
+            "Fit says how closely a candidate's style matches the other panels; best is the candidate of a panel that "
+            "measures highest on average."
         ),
-        "large": "Show large",
+        "large": "Enlarge",
         "close": "Close",
         "previous": "Previous",
         "next": "Next",

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kolors_submit import base_names
 from kolors_submit.errors import InputError
 from kolors_submit.weights import PICTUREBOOK, Base
 
@@ -78,11 +79,13 @@ def export(
 
     out = out or source.with_name(source.stem.removesuffix("_diffusers").removesuffix("_kohya") + SUFFIXES[to])
     if out.resolve() == source.resolve():
-        raise InputError(f"{out} is the file itself; name another with --out")
+        raise InputError(f"{out} is the input file itself; name another with --out")
     name, config, lora = read(source, base, keys, alpha)
     alphas = tuple(sorted({module.alpha for module in lora.modules.values()}))
     if to == "diffsynth" and len(alphas) > 1:
-        raise InputError(f"the LoRA has {len(alphas)} different alphas, and DiffSynth's file has no place for them")
+        raise InputError(
+            f"the LoRA has {len(alphas)} different alphas, for which DiffSynth's format has no place; use --to kohya"
+        )
     if to == "diffsynth":
         lora_files.write_ckpt(out, lora)
     else:
@@ -113,13 +116,13 @@ def read(source: Path, base: str, keys: str | None = None, alpha: float | None =
 def _configs(base: str) -> Iterable[tuple[str, Config]]:
     from kolors_submit.engine import base as bases
 
-    if base in ("auto", "kolors"):
-        yield "kolors", KOLORS_UNET
-    if base in ("auto", "picturebook"):
-        yield "picturebook", bases.config(Base("picturebook", PICTUREBOOK, {}), "unet")
-    if base not in ("auto", "kolors", "picturebook"):
+    if base in ("auto", base_names.KOLORS):
+        yield base_names.KOLORS, KOLORS_UNET
+    if base in ("auto", base_names.PICTUREBOOK):
+        yield base_names.PICTUREBOOK, bases.config(Base(base_names.PICTUREBOOK, PICTUREBOOK, {}), "unet")
+    if base not in ("auto", *base_names.NAMED):
         if not Path(base).is_dir():
-            raise InputError(f"{base} is no base: say kolors, picturebook or a base's folder")
+            raise InputError(f"{base} is not a base; name {', '.join(base_names.NAMED)} or a base's folder")
         yield Path(base).name, bases.config(Base(Path(base).name, Path(base), {}), "unet")
 
 

@@ -1,16 +1,21 @@
-"""The two hubs that an entry is published to and fetched from, each through its own client, behind one shape.
+"""The two hubs that weights, data sets and entries come from and entries are published to, behind one shape.
 
-`open_hub` gives a repository on a hub. Its errors are ours: InputError where the token or the name is wrong,
-OutsideError where the network or the hub fails. Nothing here imports torch.
+    known        what they are called, where they are, how a token is found
+    repository   what is asked of a model repository, and how one may be called
+    modelscope, huggingface     the two, each through its own client
+    errors       the clients' exceptions as ours: InputError for token, right or name, OutsideError for network or hub
+    guard        a token goes to its own hub only
+    source       what people write for a repository, a folder or a zip file, and the fetching of a repository's files
+
+Nothing here imports torch.
 """
 
 from __future__ import annotations
 
 from kolors_submit.errors import InputError
-from kolors_submit.hub.errors import TITLES
+from kolors_submit.hub.errors import not_found
+from kolors_submit.hub.known import HUBS
 from kolors_submit.hub.repository import Listed, Repository, name_problems
-
-HUBS = ("modelscope", "huggingface")
 
 __all__ = ["HUBS", "Listed", "Repository", "list_files", "name_problems", "open_hub"]
 
@@ -30,9 +35,5 @@ def list_files(repository: Repository, revision: str | None) -> list[Listed]:
     """Every file of a repository that has to be there; raises InputError where it, or the revision, is not."""
     listed = repository.files()
     if listed is None:
-        at = f" at {revision}" if revision else ""
-        raise InputError(
-            f"{TITLES[repository.hub]} has no {repository.name}{at} that you may see; check the name"
-            f"{' and the revision' if revision else ', or log in if it is private'}"
-        )
+        raise InputError(not_found(repository.hub, repository.name, revision))
     return listed

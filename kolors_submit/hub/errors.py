@@ -7,16 +7,18 @@ import re
 from collections.abc import Iterator
 
 from kolors_submit.errors import InputError, OutsideError
+from kolors_submit.hub.known import HUBS, KNOWN, find_token
 
-VARIABLES = {"modelscope": "MODELSCOPE_API_TOKEN", "huggingface": "HF_TOKEN"}
 _CODES = re.compile(r"\[E\d{4}\] ?| \| code=\S+")
 """ModelScope's client puts numbers of its own into its sentences."""
 
-TITLES = {"modelscope": "ModelScope", "huggingface": "Hugging Face"}
+_NO_TOKEN = ("AuthenticationError", "LocalTokenNotFoundError")
+_NOT_THERE = ("RepositoryNotFoundError", "RevisionNotFoundError", "NotExistError")
+"""The clients' own classes; Hugging Face answers 401 where there is no such repository."""
 
 
 @contextlib.contextmanager
-def plain_errors(hub: str, name: str, tokens: tuple[str | None, ...] = ()) -> Iterator[None]:
+def plain_errors(hub: str, name: str, *, writing: bool = False) -> Iterator[None]:
     """Turn what a client raises into InputError (token, right, name) or OutsideError (network, hub).
 
     The local disk's own errors pass.
@@ -31,44 +33,67 @@ def plain_errors(hub: str, name: str, tokens: tuple[str | None, ...] = ()) -> It
     try:
         yield
     except (*clients, *network) as error:
-        raise explained(hub, name, error, tokens) from None
+        raise explained(hub, name, error, writing) from None
     except RuntimeError as error:
         # huggingface_hub wraps what stops an upload.
         if not isinstance(error.__cause__, (*clients, *network)):
             raise
-        raise explained(hub, name, error.__cause__, tokens) from None
+        raise explained(hub, name, error.__cause__, writing) from None
 
 
-def explained(hub: str, name: str, error: BaseException, tokens: tuple[str | None, ...]) -> InputError | OutsideError:
+def explained(hub: str, name: str, error: BaseException, writing: bool) -> InputError | OutsideError:
     """Our error for a client's."""
-    title, variable = TITLES[hub], VARIABLES[hub]
+    title, variable = KNOWN[hub].title, KNOWN[hub].token_variable
     status = status_of(error)
     if status == 401:
         return InputError(f"{title} does not accept the token; set {variable} to a valid one or log in again")
     if status == 403:
-        return InputError(
-            f"{title} does not let this token write to {name}: the token is read-only, or the repository is somebody "
-            f"else's. Use a token with write access, or --repo with an owner that is yours"
-        )
+        return InputError(_forbidden(title, name, writing))
     if status == 404:
-        return InputError(f"{title} has no {name} that this token may see; check the name and the revision")
+        return InputError(not_found(hub, name))
     first = _CODES.sub("", _first_line(error))[:300]
     if status is None and any(isinstance(one, OSError) for one in _behind(error)):
         *_, innermost = _behind(error)
         first = f"the connection failed ({_first_line(innermost)[:200]})"
-    for token in filter(None, tokens):
-        first = first.replace(token, "***")
     said = f" (status {status})" if status else ""
-    return OutsideError(f"{title}, {name}{said}: {first}; run the same command again to go on")
+    return OutsideError(f"{title}, {name}{said}: {without_tokens(first)}; run the same command again to go on")
+
+
+def not_found(hub: str, name: str, revision: str | None = None) -> str:
+    """A sentence for a repository, or a revision of it, that a hub does not show."""
+    at = f" at {revision}" if revision else ""
+    advice = "check the name and the revision" if revision else "check the name, or log in if it is private"
+    return f"{name}{at} was not found on {KNOWN[hub].title}, or is not visible to this account; {advice}"
+
+
+def without_tokens(text: str) -> str:
+    """The text with every token that this program could have sent blotted out."""
+    for token in filter(None, map(find_token, HUBS)):
+        text = text.replace(token, "***")
+    return text
+
+
+def _forbidden(title: str, name: str, writing: bool) -> str:
+    if writing:
+        return (
+            f"{title} does not let this token write to {name}: the token is read-only, or the repository is somebody "
+            f"else's. Use a token with write access, or --repo with an owner that is yours"
+        )
+    return (
+        f"{title} does not let this account read {name}: it may be private, or ask for its terms to be accepted. "
+        f"Look at its page, then run again with the token of an account that has access"
+    )
 
 
 def status_of(error: BaseException) -> int | None:
-    """The HTTP status behind an exception; that of a wrong token for the clients' own class without one."""
+    """The HTTP status behind an exception; that of a wrong token or name for the clients' own classes of these."""
     for one in _behind(error):
         response = getattr(one, "response", None)
         status = getattr(one, "status_code", None) or getattr(response, "status_code", None)
-        if type(one).__name__ in ("AuthenticationError", "LocalTokenNotFoundError"):
+        if type(one).__name__ in _NO_TOKEN:
             return 401
+        if type(one).__name__ in _NOT_THERE:
+            return 404
         if isinstance(status, int):
             return status
     return None

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kolors_submit.errors import InputError
 from kolors_submit.hub.errors import plain_errors
+from kolors_submit.hub.known import require_token
 from kolors_submit.hub.repository import Listed
-from kolors_submit.weights.hubs import HUBS, Remote
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -33,10 +32,7 @@ class HuggingFace:
 
     def account(self) -> str:
         """Who the token belongs to; raises InputError where there is none."""
-        from huggingface_hub import get_token
-
-        if get_token() is None:
-            raise InputError("no Hugging Face token: set HF_TOKEN, or run `hf auth login`")
+        require_token(self.hub)
         with self._plain():
             return str(_api().whoami()["name"])
 
@@ -50,13 +46,13 @@ class HuggingFace:
             except (RepositoryNotFoundError, RevisionNotFoundError):
                 return None
         return [
-            Listed(file.rfilename, file.size or 0, file.lfs.sha256 if file.lfs else None, file.blob_id)
+            Listed(file.rfilename, file.size or 0, file.lfs.sha256 if file.lfs else None, file.blob_id, info.sha)
             for file in info.siblings or []
         ]
 
     def create(self, private: bool, display_name: str | None, license: str) -> None:
         """Create it with its visibility; display name and license stand in the card."""
-        with self._plain():
+        with self._plain(writing=True):
             _api().create_repo(self.name, private=private, exist_ok=True)
 
     def send(self, folder: Path, names: Sequence[str], message: str, quiet: bool) -> None:
@@ -66,7 +62,7 @@ class HuggingFace:
         if quiet:
             disable_progress_bars()
         patterns = [glob.escape(name) for name in names]
-        with self._plain():
+        with self._plain(writing=True):
             _api().upload_folder(
                 repo_id=self.name,
                 folder_path=folder,
@@ -78,26 +74,31 @@ class HuggingFace:
     def delete(self, names: Sequence[str], message: str) -> None:
         """Commit the removal of files."""
         patterns = [glob.escape(name) for name in names]
-        with self._plain():
+        with self._plain(writing=True):
             _api().delete_files(self.name, patterns, commit_message=message, revision=self.revision)
 
     def tag(self, name: str) -> None:
         """Tag the newest commit."""
-        with self._plain():
+        with self._plain(writing=True):
             _api().create_tag(self.name, tag=name, revision=self.revision, exist_ok=True)
 
     def download(self, listed: Listed, folder: Path, quiet: bool) -> Path:
         """Fetch one file; the client does not check what it gets, so the caller does."""
-        remote = Remote(listed.path, listed.size, listed.sha256, self.revision)
-        return HUBS[self.hub].download(self.name, remote, self.revision, folder, quiet)
+        from huggingface_hub import hf_hub_download
+        from huggingface_hub.utils.tqdm import disable_progress_bars
 
-    def _plain(self) -> AbstractContextManager[None]:
-        from huggingface_hub import get_token
+        if quiet:
+            disable_progress_bars()
+        revision, endpoint = listed.revision or self.revision, _api().endpoint
+        with self._plain():
+            path = hf_hub_download(self.name, listed.path, revision=revision, local_dir=folder, endpoint=endpoint)
+        return Path(path)
 
-        return plain_errors(self.hub, self.name, (get_token(),))
+    def _plain(self, *, writing: bool = False) -> AbstractContextManager[None]:
+        return plain_errors(self.hub, self.name, writing=writing)
 
 
 def _api() -> HfApi:
-    from kolors_submit.weights.guard import huggingface_api
+    from kolors_submit.hub.guard import huggingface_api
 
     return huggingface_api()

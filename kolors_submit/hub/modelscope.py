@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kolors_submit.errors import InputError
 from kolors_submit.files import file_digest
 from kolors_submit.hub.errors import plain_errors
+from kolors_submit.hub.known import require_token
 from kolors_submit.hub.repository import Listed
-from kolors_submit.weights.hubs import HUBS, Remote
 
 if TYPE_CHECKING:
     from modelscope_hub import HubApi
@@ -39,8 +38,7 @@ class ModelScope:
 
     def account(self) -> str:
         """Who the token belongs to; raises InputError where there is none."""
-        if not _token():
-            raise InputError("no ModelScope token: set MODELSCOPE_API_TOKEN, or run `modelscope login`")
+        require_token(self.hub)
         with self._plain():
             return _api().whoami().username or "?"
 
@@ -53,14 +51,18 @@ class ModelScope:
                 found = _api().list_repo_files(self.name, "model", revision=self.revision)
             except NotExistError:
                 return None
-        return [Listed(file.path, file.size or 0, file.sha256 or None) for file in found if not file.is_dir]
+        return [
+            Listed(file.path, file.size or 0, file.sha256 or None, revision=self.revision)
+            for file in found
+            if not file.is_dir
+        ]
 
     def create(self, private: bool, display_name: str | None, license: str) -> None:
         """Create it with visibility and the Chinese name: `upload_folder` would make it public and hide errors."""
         from modelscope_hub.errors import AlreadyExistsError
 
         visibility = "private" if private else "public"
-        with self._plain(), contextlib.suppress(AlreadyExistsError):
+        with self._plain(writing=True), contextlib.suppress(AlreadyExistsError):
             _api().create_repo(
                 self.name, "model", visibility=visibility, license=license, chinese_name=display_name or None
             )
@@ -69,7 +71,7 @@ class ModelScope:
         """Commit files, without the client's cache: it would lie in the bundle, and forgets which hub it is about."""
         from modelscope_hub.errors import StorageError
 
-        with self._plain(), _silent() as heard:
+        with self._plain(writing=True), _silent() as heard:
             self._may_write(folder, names)
             failed: Exception | None = None
             try:
@@ -90,38 +92,46 @@ class ModelScope:
 
     def delete(self, names: Sequence[str], message: str) -> None:
         """Commit the removal of files."""
-        with self._plain(), _silent():
+        with self._plain(writing=True), _silent():
             _api().delete_files(self.name, "model", list(names), commit_message=message, revision=self.revision)
 
     def tag(self, name: str) -> None:
         """Tag the newest commit."""
         from modelscope_hub.errors import AlreadyExistsError
 
-        with self._plain(), contextlib.suppress(AlreadyExistsError):
+        with self._plain(writing=True), contextlib.suppress(AlreadyExistsError):
             _api().create_repo_tag(self.name, "model", name, revision=self.revision)
 
     def download(self, listed: Listed, folder: Path, quiet: bool) -> Path:
         """Fetch one file, checked against the listing's SHA-256 by the client."""
-        remote = Remote(listed.path, listed.size, listed.sha256, self.revision)
-        return HUBS[self.hub].download(self.name, remote, self.revision, folder, quiet)
+        from modelscope_hub import TqdmCallback
+
+        # The client draws a bar whether it is told to or not.
+        silence = contextlib.redirect_stderr(io.StringIO()) if quiet else contextlib.nullcontext()
+        with self._plain(), silence:
+            return _api().downloader.download_file(
+                self.name,
+                "model",
+                listed.path,
+                revision=listed.revision or self.revision,
+                cache_dir=folder / ".cache",
+                local_dir=folder,
+                expected_sha256=listed.sha256,
+                file_size=listed.size,
+                progress_callbacks=None if quiet else [TqdmCallback],
+            )
 
     def _may_write(self, folder: Path, names: Sequence[str]) -> None:
         """Ask for an upload address first: `upload_folder` hides a refusal behind many retries."""
         first = folder / names[0]
         _api().legacy.validate_blobs(self.name, "model", [{"oid": file_digest(first), "size": first.stat().st_size}])
 
-    def _plain(self) -> AbstractContextManager[None]:
-        return plain_errors(self.hub, self.name, (_token(),))
-
-
-def _token() -> str | None:
-    from modelscope_hub import HubConfig
-
-    return HubConfig().token
+    def _plain(self, *, writing: bool = False) -> AbstractContextManager[None]:
+        return plain_errors(self.hub, self.name, writing=writing)
 
 
 def _api() -> HubApi:
-    from kolors_submit.weights.guard import modelscope_api
+    from kolors_submit.hub.guard import modelscope_api
 
     return modelscope_api()
 

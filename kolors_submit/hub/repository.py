@@ -15,12 +15,16 @@ _PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 @dataclass(frozen=True)
 class Listed:
-    """A file as a hub lists it: path, bytes, SHA-256 or else git's own SHA-1 where the hub tells one."""
+    """A file as a hub lists it: path, bytes, SHA-256 or else git's own SHA-1 where the hub tells one.
+
+    `revision` is what it was listed at, as exactly as the hub says it, and so what it is downloaded from.
+    """
 
     path: str
     size: int
     sha256: str | None = None
     git_sha1: str | None = None
+    revision: str | None = None
 
     def difference(self, path: Path, size: int, sha256: str) -> str | None:
         """How the hub's file differs from the local one at `path`, or None where it is the same."""
@@ -93,7 +97,7 @@ def name_problems(name: str) -> list[str]:
                 f"the {word} {part[:100]!r} is not ASCII; ids are, and the Chinese name goes into --display-name"
             )
         elif not _PART.fullmatch(part):
-            problems.append(f"the {word} {part[:100]!r} holds more than letters, digits, dot, dash and underscore")
+            problems.append(f"the {word} {part[:100]!r} may hold only letters, digits, dots, dashes and underscores")
         elif len(part) > MAX_NAME:
             problems.append(f"the {word} has {len(part)} characters; at most {MAX_NAME} are allowed")
         elif ".." in part or "--" in part or part.endswith((".", "-", ".git")):

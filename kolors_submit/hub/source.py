@@ -7,11 +7,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from kolors_submit.base_names import PICTUREBOOK
 from kolors_submit.errors import InputError, OutsideError
 from kolors_submit.files import file_digest, free_bytes, keep_only, write_error
 from kolors_submit.hub import HUBS, list_files, open_hub
 from kolors_submit.hub.repository import Listed, Repository, name_problems
 from kolors_submit.report import Reporter
+
+PUBLIC = (*HUBS, PICTUREBOOK)
+"""What stands before the colon of a source of training pictures that anybody can get; any other is a folder."""
 
 SPARE = 100_000_000
 """Bytes of the disk that a fetch leaves free."""
@@ -60,6 +64,11 @@ def parse(source: str) -> HubSource | Path:
     if problems:
         raise InputError("\n".join(problems))
     return HubSource(*match.groups())
+
+
+def is_public(pictures: str) -> bool:
+    """Whether anybody can get a source's training pictures; else they lie in a folder of somebody's own."""
+    return pictures.startswith(tuple(f"{kind}:" for kind in PUBLIC))
 
 
 def refuse_overlap(source: HubSource | Path, out: Path) -> None:

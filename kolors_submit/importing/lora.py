@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from kolors_submit.base_names import KOLORS, NAMED
 from kolors_submit.bundle import layout
 from kolors_submit.bundle.ckpt import read_ckpt
 from kolors_submit.bundle.lora import LoraSummary, summarise, write_diffusers
@@ -18,9 +19,7 @@ from kolors_submit.export.comfyui import lora_name
 from kolors_submit.files import file_digest
 from kolors_submit.importing.settle import CONTEST_ALPHA, NOTEBOOK, UNSAID, Notes, Scale, ToldPanel
 from kolors_submit.importing.source import LORAS, of_kind
-from kolors_submit.story.hints import BASES
 from kolors_submit.weights import PICTUREBOOK
-from kolors_submit.weights.known import KOLORS
 
 if TYPE_CHECKING:
     from kolors_submit.engine.blocks import Config
@@ -84,7 +83,7 @@ def open_lora(path: Path, base: str) -> Found:
     if keys == "kohya" and alphas == [0]:
         raise InputError(f"{path.name} has alpha 0, so it changes nothing; save it with the alpha it was trained with")
     own = None if name == KOLORS else PICTUREBOOK
-    folder = own if base in ("auto", *BASES) else Path(base)
+    folder = own if base in ("auto", *NAMED) else Path(base)
     return Found(name, folder, config, keys, ranks[0], alphas[0] if keys == "kohya" else None, lora)
 
 

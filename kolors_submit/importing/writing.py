@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kolors_submit import weights
+from kolors_submit.base_names import KOLORS
 from kolors_submit.bundle import layout, manifest, workflows
 from kolors_submit.bundle.card import card_text, post_text
 from kolors_submit.bundle.contents import CONFIGURATION, prompts_text, story_text
@@ -25,7 +26,6 @@ from kolors_submit.report import Reporter
 from kolors_submit.score import score_folder
 from kolors_submit.sheet import story_sheet
 from kolors_submit.story import Story, panel_prompt
-from kolors_submit.weights.known import KOLORS
 
 FORMAT = 1
 TRAIN_FORMAT = 1

@@ -7,8 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
+from kolors_submit.decoders import open_picture
 from kolors_submit.errors import InputError
 from kolors_submit.metrics.spread import devices_of, spread
 
@@ -30,7 +29,7 @@ def agreement(folder: Path, pictures: Sequence[Path], prompts: Sequence[str], de
 
     def measure(where: str, pair: tuple[Path, str]) -> float:
         path, prompt = pair
-        with Image.open(path) as file, torch.no_grad():
+        with open_picture(path) as file, torch.no_grad():
             picture = file.convert("RGB")
             with tokenizing:
                 inputs = processor(text=prompt, images=picture, truncation=True, max_length=limit, return_tensors="pt")
@@ -56,5 +55,5 @@ def _load(folder: Path) -> tuple[Any, Any]:
         raise InputError(f"{folder} holds no CLIP model with its processor: {error}") from error
     lacking = [*loading["missing_keys"], *loading["mismatched_keys"]]
     if lacking or not hasattr(model, "get_text_features"):
-        raise InputError(f"{folder} is no whole CLIP model: {len(lacking)} weights missing, or it reads no text")
+        raise InputError(f"{folder} is not a whole CLIP model: {len(lacking)} weights missing, or it reads no text")
     return model.eval(), processor

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
+from kolors_submit.decoders import open_picture
 from kolors_submit.metrics import palette, texture
 from kolors_submit.metrics.palette import Array
 
@@ -37,7 +37,7 @@ def coherence(pictures: Sequence[Path], features: Sequence[Array], threshold: fl
     """
     textures, palettes = [], []
     for path in pictures:
-        with Image.open(path) as file:
+        with open_picture(path) as file:
             picture = file.convert("RGB")
         textures.append(texture.texture(picture))
         palettes.append(palette.palette(picture))

@@ -6,8 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PIL import Image
-
+from kolors_submit.decoders import open_picture
 from kolors_submit.errors import InputError
 from kolors_submit.files import digest
 from kolors_submit.metrics.spread import devices_of, spread
@@ -38,7 +37,7 @@ def score_pictures(folder: Path, pictures: Sequence[Path], device: str = "cpu") 
     models = {where: twin(read).to(where) for where in devices_of(device, len(pictures))}
 
     def measure(where: str, path: Path) -> float:
-        with Image.open(path) as picture, torch.no_grad():
+        with open_picture(path) as picture, torch.no_grad():
             inputs = processor(images=picture.convert("RGB"), return_tensors="pt").to(where)
             return float(models[where](**inputs).logits.squeeze())
 
@@ -61,6 +60,6 @@ def _load(folder: Path) -> tuple[AestheticsPredictorV2Linear, Any]:
     if loading["missing_keys"] or loading["mismatched_keys"]:
         lacking = [*loading["missing_keys"], *loading["mismatched_keys"]]
         raise InputError(
-            f"{folder} is no AestheticsPredictorV2Linear: {len(lacking)} weights missing, first {lacking[0]}"
+            f"{folder} is not an AestheticsPredictorV2Linear: {len(lacking)} weights missing, first {lacking[0]}"
         )
     return model.eval(), processor

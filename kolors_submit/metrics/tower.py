@@ -6,8 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
+from kolors_submit.decoders import open_picture
 from kolors_submit.errors import InputError
 from kolors_submit.metrics.palette import Array
 
@@ -21,7 +20,7 @@ def features(folder: Path, pictures: Sequence[Path], device: str = "cpu") -> Ite
 
     model, processor = _load(folder, device)
     for path in pictures:
-        with Image.open(path) as file, torch.no_grad():
+        with open_picture(path) as file, torch.no_grad():
             inputs = processor(images=file.convert("RGB"), return_tensors="pt").to(device)
             pooled = model(**inputs).pooler_output[0]
             yield (pooled / pooled.norm()).cpu().numpy()
@@ -43,5 +42,5 @@ def _load(folder: Path, device: str) -> tuple[Any, Any]:
         raise InputError(f"{folder} holds no image tower of transformers with its processor: {error}") from error
     lacking = [*loading["missing_keys"], *loading["mismatched_keys"]]
     if lacking:
-        raise InputError(f"{folder} is no whole image tower: {len(lacking)} weights missing, first {lacking[0]}")
+        raise InputError(f"{folder} is not a whole image tower: {len(lacking)} weights missing, first {lacking[0]}")
     return model.eval().to(device), processor

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from kolors_submit import weights
+from kolors_submit.base_names import KOLORS, NAMED
 from kolors_submit.bundle.opened import Opened, at
 from kolors_submit.errors import InputError, OutsideError
 from kolors_submit.report import Reporter
 from kolors_submit.reproduce.request import Request
-from kolors_submit.story.hints import BASES
 from kolors_submit.weights.download import Ask, gigabytes
-from kolors_submit.weights.known import FOR_KOLORS, KNOWN, KOLORS, weights_folder
+from kolors_submit.weights.known import FOR_KOLORS, KNOWN, weights_folder
 
 FindBase = Callable[[str], weights.Base]
 """The base that a name means."""
@@ -27,7 +27,7 @@ def base_of(opened: Opened, named: str, find_base: FindBase) -> weights.Base:
     An imported entry says only the base's name, for nobody knows which files it was made with.
     """
     own, digest = str(opened.base), at(opened.train, "base", "digest")
-    if named == "auto" and own not in BASES:
+    if named == "auto" and own not in NAMED:
         raise WrongBase(f"the entry was made on a base of its own, {own[:80]!r}; name its folder with --base")
     base = find_base(own if named == "auto" else named)
     if digest not in (None, base.digest):
@@ -59,7 +59,7 @@ def found_beforehand(request: Request, report: Reporter, ask: Ask | None) -> dic
     Kolors is not among them where it is not here and nobody agreed to fetch it, which is said.
     """
     find, found = finder(request, report, ask), {}
-    for name in BASES if request.base == "auto" else (request.base,):
+    for name in NAMED if request.base == "auto" else (request.base,):
         try:
             found[name] = find(name)
         except OutsideError as error:

@@ -77,8 +77,9 @@ def judge(entry: Request, call: Call, find_base: FindBase) -> dict[str, Any] | N
                 write_json(begun, {"times": deaths})
                 raise
             result |= {"format": FORMAT, "source": entry.source, "folder": f"{entry.out.parent.name}/{entry.out.name}"}
+            result |= {"call": call.id, "options": call.options}
             begun.unlink()
-            write_json(entry.out / RESULT, result | {"call": call.id, "options": call.options})
+            write_json(entry.out / RESULT, result)
             return result
     except InUse:
         return None

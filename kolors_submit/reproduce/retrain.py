@@ -15,6 +15,7 @@ from kolors_submit.bundle.opened import Opened, at
 from kolors_submit.bundle.tensors import read_header, read_tensors
 from kolors_submit.errors import InputError
 from kolors_submit.files import read_json
+from kolors_submit.hub.source import is_public
 from kolors_submit.reproduce.pictures import compare
 from kolors_submit.reproduce.verdict import LIMITS, Verdict, judge, worst
 from kolors_submit.run import Job, Run
@@ -37,7 +38,7 @@ def retrain(job: Job, opened: Opened, numbers: Sequence[int], data: Path | None)
     the new LoRA makes of the same panels decides. Raises OutsideError where a hub fails.
     """
     assert opened.story is not None
-    if data is None and not opened.story.dataset.is_public:
+    if data is None and not is_public(opened.story.dataset.source):
         return _end(
             NOT_RETRAINABLE, "its training pictures are in a private folder of the entrant's; supply them with --data"
         )

@@ -5,12 +5,10 @@ from __future__ import annotations
 import difflib
 import re
 
+from kolors_submit.base_names import NAMED
 from kolors_submit.story.document import Document, Problem
 from kolors_submit.story.model import Story
 from kolors_submit.story.prompts import panel_prompt
-
-BASES = ("kolors", "picturebook")
-"""Bases with a name; any other is the name of a folder."""
 
 _QUOTED = re.compile(r"[“”「」『』‘’\"]")
 _WRITING = re.compile(r"写着|写有|字样|文字|标语|\b(?:reads?|says?|saying|written|lettering|words)\b", re.IGNORECASE)
@@ -37,7 +35,7 @@ def hints(document: Document, story: Story) -> list[Problem]:
     found = [
         document.problem(("bases", name), f"is a base of your own; did you mean {near[0]}?", hint=True)
         for name in story.bases
-        if name not in BASES and (near := difflib.get_close_matches(name, BASES, 1))
+        if name not in NAMED and (near := difflib.get_close_matches(name, NAMED, 1))
     ]
     for index, panel in enumerate(story.panels):
         prompt = panel_prompt(story, panel).positive
@@ -51,12 +49,12 @@ def _about(own: str, whole: str) -> list[str]:
     """Messages about one prompt: `own` without the style around it, `whole` with it."""
     messages = []
     if _QUOTED.search(own) or _WRITING.search(own):
-        messages.append("asks for writing in the picture; models draw letters badly, say what is seen instead")
+        messages.append("asks for writing in the picture; models draw letters badly, describe what is seen instead")
     person = _PERSON.search(own)
     if person is None:
         return messages
     if person.start() > max(24, len(own) // 2):
-        messages.append("names its subject late; put who is seen first")
+        messages.append("names its subject late; start with who is seen")
     if len(set(_PERSON.findall(own))) > 1 and len(_ATTRIBUTE.findall(own)) > 8:
         messages.append("gives two people many attributes; models mix them up, keep each to two or three")
     if not _FIGURE.search(whole):

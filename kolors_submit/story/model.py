@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from kolors_submit.story.captioners import CAPTIONERS, Captions
-from kolors_submit.story.part import Part, Text
+from kolors_submit.story.part import Line, Part, Text
 
 SCHEMA = 1
 """The format number of the story files that this program writes and reads."""
@@ -19,8 +19,8 @@ SCHEMA = 1
 PANELS = 8
 """The contest asks for at least this many pictures."""
 
-PUBLIC = ("modelscope", "huggingface", "picturebook")
-"""What stands before the colon of a source whose pictures anybody can get; any other source is a folder."""
+Language = Literal["zh", "en"]
+"""Of prompts, captions and what people read of an entry."""
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_\u4e00-\u9fff][\w\u4e00-\u9fff-]{0,63}$")]
 MAX_SEED = 2**53 - 1
@@ -108,11 +108,6 @@ class Dataset(Part):
             raise ValueError("names no source: a folder, modelscope:owner/name, huggingface:… or picturebook:STYLE")
         return value
 
-    @property
-    def is_public(self) -> bool:
-        """Whether anybody can get the pictures; else they lie in a folder of somebody's own."""
-        return self.source.startswith(tuple(f"{kind}:" for kind in PUBLIC))
-
 
 class Train(Part):
     """How the LoRA is trained."""
@@ -169,7 +164,7 @@ class Render(Part):
 class Panel(Part):
     """One picture of the story."""
 
-    scene: Text = Field(description="A short title, for people.")
+    scene: Line = Field(description="A short title, for people.")
     prompt: Text = Field(min_length=1, description="{name} stands for a character's description; {{ is a brace.")
     negative: Text = ""
     seed: Seed
@@ -187,7 +182,7 @@ class Submission(Part):
 
     hub: Literal["modelscope", "huggingface"] = "modelscope"
     repository: str | None = Field(None, max_length=200, description="owner/Name in ASCII.")
-    display_name: Text | None = Field(None, description="The contest's Chinese name.")
+    display_name: Line | None = Field(None, description="The contest's Chinese name.")
     license: str = Field("other", max_length=100)
     tags: tuple[Text, ...] = ()
 
@@ -216,9 +211,9 @@ class Story(Part):
     """A whole story file."""
 
     schema_: int = Field(alias="schema", description="Format number of this file.")
-    title: Annotated[str, Field(min_length=1, max_length=200)]
-    team: Annotated[str, Field(max_length=200)] = ""
-    language: Literal["zh", "en"] = "zh"
+    title: Line = Field(min_length=1)
+    team: Line = ""
+    language: Language = "zh"
     style: Style = Style()
     characters: dict[Name, Text] = Field({}, max_length=64, description="Name -> description for {name} in prompts.")
     dataset: Dataset

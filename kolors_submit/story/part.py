@@ -6,6 +6,10 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+MAX_LINE = 200
+"""Characters of what stands as one line on the sheet, the page and the card; the sheet shows fewer."""
+
+Line = Annotated[str, Field(max_length=MAX_LINE)]
 Text = Annotated[str, Field(max_length=10_000)]
 
 

@@ -36,7 +36,9 @@ def _unchanged(path: Path, digest: str) -> bytes:
     """The file's bytes, as long as they are those that were read before."""
     data = path.read_bytes() if path.is_file() else b""
     if hashlib.sha256(data).hexdigest() != digest:
-        raise InputError(f"{path} was edited meanwhile; nothing is written. Look at it, then run the command again")
+        raise InputError(
+            f"{path} was edited in the meantime; nothing was written. Look at it, then run the command again"
+        )
     return data
 
 

@@ -31,7 +31,7 @@ _NOT_OF_THIS_KIND = ("type", "parsing", "from_float", "number", "parsing_size", 
 
 _YAML = {
     "cannot start any token": "a tab, or a sign that YAML keeps for itself: indent with blanks, put texts in quotes",
-    "mapping values are not allowed here": "a second `: ` in a line: put the text in quotes, or mend the indentation",
+    "mapping values are not allowed here": "a second `: ` in a line: put the text in quotes, or fix the indentation",
     "could not find expected ':'": "a line without `key: value` (a plain colon and a blank), here or just above",
     "expected <block end>": "this line, or the one above, is not indented like its neighbours or lacks a quote",
     "found unexpected end of stream": "a quote or bracket that is never closed",
@@ -50,7 +50,9 @@ def sentence(item: Mapping[str, Any]) -> str:
     if rest in _NOT_OF_THIS_KIND and first in _KINDS:
         message = _KINDS[first]
     elif kind == "string_pattern_mismatch":
-        message = "is no name: write letters or hanzi first, then also digits, - and _"
+        message = "is not a name: start with letters or hanzi, then digits, - and _ are allowed too"
+    elif kind == "string_too_long":
+        message = f"has {len(item['input']):,} characters; write at most {item['ctx']['max_length']:,}"
     shown = repr(item.get("input"))
     message = message.replace("Input should be", "has to be", 1)
     return f"{message} (here: {shown})" if len(shown) <= MAX_SHOWN and kind != "value_error" else message

@@ -21,7 +21,7 @@ def with_settings(values: dict[str, Any], settings: Sequence[str]) -> dict[str, 
             raise InputError(f"--set {setting}: write KEY=VALUE, for example --set train.rank=32")
         if parts[0] == "bases":
             wanted = ".".join(parts[2:]) or "train.rank"
-            raise InputError(f"--set {setting}: write --set {wanted}=…; it holds for the base that is used")
+            raise InputError(f"--set {setting}: write --set {wanted}=…; it applies to the base that is used")
         target: Any = values
         for part in parts[:-1]:
             target = _step(target, part, setting)
@@ -49,5 +49,5 @@ def _step(target: Any, part: str, setting: str) -> Any:
 def _index(items: list[Any], part: str, setting: str) -> int:
     """Panels count from 1 on the command line, as they do in file names."""
     if not part.isdecimal() or not 1 <= int(part) <= len(items):
-        raise InputError(f"--set {setting}: {part} is no number from 1 to {len(items)}")
+        raise InputError(f"--set {setting}: {part} is not a number from 1 to {len(items)}")
     return int(part) - 1

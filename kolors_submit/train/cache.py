@@ -18,6 +18,7 @@ from kolors_submit.engine.memory import THREADS, compute_all, compute_for, relea
 from kolors_submit.errors import InputError
 from kolors_submit.files import digest, write_bytes
 from kolors_submit.run import Job
+from kolors_submit.story import panel_prompt
 from kolors_submit.train.batches import Shape
 
 if TYPE_CHECKING:
@@ -49,11 +50,14 @@ class Example:
 def build_examples(job: Job, pictures: Sequence[Picture], stream: bool = False) -> list[Example]:
     """All pictures' latents and embeddings; text encoder and VAE are loaded only for what is not cached, then freed.
 
-    With `stream` the text encoder's layers are on the device one at a time.
+    With `stream` the text encoder's layers are on the device one at a time. The panels' prompts are encoded beside the
+    captions: so the largest of the networks is loaded once for training and rendering.
     """
     check_sizes(pictures)
-    captions = [picture.caption for picture in pictures]
-    conditionings = text_conditionings(job, captions, stream)
+    texts = [picture.caption for picture in pictures]
+    prompts = [panel_prompt(job.story, panel) for panel in job.story.panels]
+    texts += [text for prompt in prompts for text in (prompt.positive, prompt.negative)]
+    conditionings = text_conditionings(job, texts, stream)
     latents = _latents(job, pictures)
     return [
         Example(latents[i], (time_id(picture, False), time_id(picture, True)), conditionings[i])

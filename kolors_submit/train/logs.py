@@ -52,6 +52,8 @@ def quiet_lightning() -> Iterator[None]:
             logger.setLevel(logging.ERROR)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module=r"lightning\..*")
+            # A graph's warm-up runs on a stream of its own, and is over before the first step.
+            warnings.filterwarnings("ignore", message="The AccumulateGrad node's stream")
             yield
     finally:
         torch.use_deterministic_algorithms(deterministic)

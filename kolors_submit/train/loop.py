@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 
 from kolors_submit.engine import memory
 from kolors_submit.engine.plan import TrainPlan
-from kolors_submit.errors import InputError, Interrupted, OutsideError
+from kolors_submit.errors import InputError, Interrupted
 from kolors_submit.meter import BudgetSpent
 from kolors_submit.run import Job
 from kolors_submit.story import Train
@@ -97,6 +97,8 @@ class Keeper(Callback):
         step, rest = divmod(batch + 1, self.settings.accumulation)
         if rest:
             return
+        if step == pl_module.start + 1:
+            self.looked = time.monotonic()  # the first step compiles, which no later one does again
         last = step == self.settings.steps
         looks = step % self.look_every == 0
         stopped = self._stopped(trainer, step, looks)
@@ -112,10 +114,10 @@ class Keeper(Callback):
         if seen:  # last, for where the budget is passed this raises, and the step is saved by then
             self.advance(seen, f"loss {pl_module.losses[-1]:.4f}")
 
-    def _stopped(self, trainer: Trainer, step: int, looks: bool) -> OutsideError | None:
+    def _stopped(self, trainer: Trainer, step: int, looks: bool) -> BudgetSpent | Interrupted | None:
         """Why training ends with this step, if it does; several processes ask the first, when they look."""
         where = f"after step {step} of {self.settings.steps}, which is saved; run the same command to go on from there"
-        reason: OutsideError | None = None
+        reason: BudgetSpent | Interrupted | None = None
         if self.meter is not None and self.meter.passes(2 * self.longest):
             reason = BudgetSpent(f"training stopped for the budget ({self.meter.words()}) {where}, with a new budget")
         elif self.stop.requested:
@@ -176,7 +178,7 @@ def fit(
         stop_on_signals() as stop,
         job.report.progress("train", settings.steps, module.start) as advance,
         quiet_lightning(),
-        memory.arithmetic(job.device, memory.TRAINING_THREADS),
+        memory.arithmetic(memory.TRAINING_THREADS),
     ):
         keeper = Keeper(job, checkpoints, advance, stop, rank)
         keeper.sampler = sampler

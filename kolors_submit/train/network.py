@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch.nn.functional import mse_loss
 
-from kolors_submit.engine.accelerate import fast_attention
+from kolors_submit.engine.gpu_kernels import fast_attention
 from kolors_submit.engine.lora import injected_parameters
 from kolors_submit.engine.lora_unet import LoraUNet
 from kolors_submit.engine.planning import merges
@@ -84,15 +84,15 @@ class Plain:
 class Merged:
     """The LoRA merged into the weights at every step, the step one CUDA graph."""
 
-    def __init__(self, unet: SDXLUNet, plan: TrainPlan, shapes: int = 1, *, deterministic: bool = True) -> None:
-        """`unet` has a LoRA injected; `shapes` is how many kinds of pictures there are."""
+    def __init__(self, unet: SDXLUNet, plan: TrainPlan, device: str, shapes: int = 1) -> None:
+        """`unet` has a LoRA injected, and may come in main memory; `shapes` is how many kinds of pictures there are."""
         self.unet = unet
         self.predict = LoraUNet(
             unet,
+            device,
             compile_blocks=plan.compile_blocks and shapes <= COMPILED_SHAPES,
             checkpointing=plan.checkpointing != "none",
             eight_bit=plan.eight_bit is not None,
-            tuned=not deterministic,
         )
         self.graphed = plan.cuda_graph
         self._graphs: dict[torch.Size, Callable[..., Any]] = {}
@@ -167,10 +167,10 @@ class _OwnGradient(torch.autograd.Function):
         return gradient.clone()
 
 
-def make_network(unet: SDXLUNet, plan: TrainPlan, settings: Train, shapes: int) -> Plain | Merged:
+def make_network(unet: SDXLUNet, plan: TrainPlan, settings: Train, device: str, shapes: int) -> Plain | Merged:
     """The program for a UNet with a LoRA injected: on a GPU the fast one, where it knows LoRA and optimizer."""
-    if unet.conv_in.weight.is_cuda and merges(settings):
-        return Merged(unet, plan, shapes, deterministic=settings.deterministic)
+    if device != "cpu" and merges(settings):
+        return Merged(unet, plan, device, shapes)
     return Plain(unet, plan)
 
 

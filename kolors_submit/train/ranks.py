@@ -21,7 +21,7 @@ import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.strategies import DDPStrategy
 
-from kolors_submit.errors import OutsideError, SubmitError
+from kolors_submit.errors import Interrupted, OutsideError, SubmitError
 from kolors_submit.report import quiet
 from kolors_submit.run import Job, Run
 
@@ -95,7 +95,14 @@ def strategy(rank: Rank, device: str) -> DDPStrategy | str:
     """Lightning's name for one device, or DDP."""
     if rank.count == 1:
         return "auto"
-    return DDPStrategy(process_group_backend="gloo" if device == "cpu" else "nccl", timeout=PATIENCE)
+    return DDPStrategy(
+        process_group_backend="gloo" if device == "cpu" else "nccl",
+        timeout=PATIENCE,
+        # Every process has loaded the same weights and the same checkpoint: none need go from one to the others.
+        init_sync=False,
+        broadcast_buffers=False,
+        gradient_as_bucket_view=True,
+    )
 
 
 @contextlib.contextmanager
@@ -150,7 +157,7 @@ def _train_as(share: Share, rank: Rank, story: Story, base: Base, run: Run, devi
         share(Job(story, base, run, device, quiet()), rank)
     except torch.OutOfMemoryError:
         os._exit(OUT_OF_MEMORY)
-    except SubmitError:
+    except (SubmitError, Interrupted):
         os._exit(TOLD_BY_THE_FIRST)
 
 

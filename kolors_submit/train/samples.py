@@ -26,7 +26,7 @@ def sample_into(job: Job, plan: TrainPlan, task: sampler.Task) -> Sampler:
     compute = dataclasses.replace(compute_for(job.device), dtype=plan.dtype, batch=2)
 
     def draw(module: LoraTraining, step: int) -> None:
-        with arithmetic(job.device), torch.no_grad():
+        with arithmetic(), torch.no_grad():
             latents = sampler.sample(module.network.predict, [task], job.story.render, compute)
             decoder = bases.load_vae_decoder(job.base, job.device, dtype)
             picture = sampler.decode(decoder, latents[0])

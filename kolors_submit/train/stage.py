@@ -82,12 +82,13 @@ def _train(
 ) -> tuple[loras.Lora, list[float]]:
     """Train by one plan from the last checkpoint on; returns the LoRA and the loss of every step."""
     settings = job.story.train
-    unet = bases.load_unet(job.base, job.device, getattr(torch, plan.dtype))
+    # What is to be held in 8 bits may not fit on the device in full.
+    unet = bases.load_unet(job.base, "cpu" if plan.eight_bit else job.device, getattr(torch, plan.dtype))
     loras.inject(unet, settings.rank, settings.alpha, settings.targets, settings.seed)
     checkpoint = checkpoints.latest()
     if checkpoint:
         job.report.note(f"going on after step {checkpoint.step} of {settings.steps}")
-    network = make_network(unet, plan, settings, shapes=len({example.shape for example in examples}))
+    network = make_network(unet, plan, settings, job.device, shapes=len({example.shape for example in examples}))
     # Lightning clips gradients itself, which it does not under a fused step that would scale them back.
     fused = plan.fused_optimizer and precision(plan, network) == "32-true" and job.device != "cpu"
     module = LoraTraining(network, examples, settings, checkpoint, fused=fused)
@@ -117,8 +118,8 @@ def _plans(job: Job, pictures: Sequence[Picture], machine: Machine) -> tuple[Tra
     plans = fitting(train_plans(machine, settings, sizes), machine)
     latents = sum(areas) * 4 * 4 * (2 if settings.flip else 1)
     width = bases.config(job.base, "text_encoder")["hidden_size"]
-    texts = len({picture.caption for picture in pictures}) * (MAX_TOKENS + 1) * width * 4
-    needed = disk_bytes(settings, lora_parameters, latents + texts)
+    texts = len({picture.caption for picture in pictures}) + 2 * len(job.story.panels)
+    needed = disk_bytes(settings, lora_parameters, latents + texts * (MAX_TOKENS + 1) * width * 4)
     check_disk(job.run.folder, needed)
     job.report.stage(
         "train",

@@ -5,7 +5,6 @@
     digests  SHA-256 of large files, read once and then trusted by size and time
     known    the published weights that this program knows by name
     download fetch them from ModelScope or Hugging Face, resumed and checked
-    hubs     the two hubs' clients behind one shape; guard keeps a token to its own hub
     find     the base and the predictor that a command means
 
 Nothing here imports torch, so that a finished run says so at once.

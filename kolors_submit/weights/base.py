@@ -46,7 +46,9 @@ def open_base(folder: Path, name: str | None = None) -> Base:
     """The base in a folder; raises InputError where a part is missing."""
     missing = [part for part in ("model_index.json", *PARTS) if not (folder / part).exists()]
     if missing:
-        raise InputError(f"{folder} is no base: {', '.join(missing)} missing; a base has the published Kolors' layout")
+        raise InputError(
+            f"{folder} is not a base: {', '.join(missing)} missing; a base has the layout of the published Kolors"
+        )
     found = (path for path in folder.rglob("*") if path.is_file())
     names = choose_files(str(path.relative_to(folder)) for path in found)
     return Base(name or folder.resolve().name, folder, digests_of(folder, names))

@@ -5,12 +5,14 @@ from __future__ import annotations
 import functools
 from pathlib import Path
 
+from kolors_submit import base_names
+from kolors_submit.base_names import KOLORS
 from kolors_submit.device import Cuda, read_cuda, why_no_cuda
 from kolors_submit.errors import InputError, OutsideError
 from kolors_submit.report import Reporter
 from kolors_submit.weights.base import PICTUREBOOK, Base, open_base
 from kolors_submit.weights.download import Ask, fetch, gigabytes
-from kolors_submit.weights.known import CLIP, DINO, FOR_KOLORS, KNOWN, KOLORS, OFFICIAL_PREDICTOR
+from kolors_submit.weights.known import CLIP, DINO, FOR_KOLORS, KNOWN, OFFICIAL_PREDICTOR
 
 SMALLEST_GPU = 7_500_000_000
 """Memory in bytes of the smallest card that Kolors is offered on: what a card sold as 8 GB leaves to programs."""
@@ -28,7 +30,7 @@ def find_base(name: str, report: Reporter, device: str = "auto", ask: Ask | None
         if device == "auto" and (cuda is None or not cuda.usable):
             report.note(f"{why_no_cuda(cuda)}: Kolors will run on the CPU, and slowly")
         return _kolors(report, None if yes else ask)
-    if name == "picturebook":
+    if name == base_names.PICTUREBOOK:
         return _picturebook()
     if name != "auto":
         return _folder(name)
@@ -71,7 +73,7 @@ def find_weights(name: str) -> Path:
     if known is None:
         folder = Path(name).expanduser()
         if not folder.is_dir():
-            raise InputError(f"{name}: no weights of that name and no such folder; there are {', '.join(KNOWN)}")
+            raise InputError(f"{name}: neither known weights nor a folder; known are {', '.join(KNOWN)}")
         return folder
     if not known.is_here():
         raise OutsideError(
@@ -114,7 +116,7 @@ def _accepted(offer: functools.partial[Path]) -> bool:
     try:
         for name in FOR_KOLORS:
             offer(KNOWN[name])
-    except OutsideError as error:
+    except (InputError, OutsideError) as error:
         offer.keywords["report"].note(str(error))
         return False
     return True
@@ -130,7 +132,7 @@ def _kolors(report: Reporter, ask: Ask | None) -> Base:
 def _picturebook() -> Base:
     if not (PICTUREBOOK / "model_index.json").is_file():
         raise OutsideError(f"{PICTUREBOOK} is not part of this installation; install the package again")
-    return open_base(PICTUREBOOK, "picturebook")
+    return open_base(PICTUREBOOK, base_names.PICTUREBOOK)
 
 
 def _folder(name: str) -> Base:

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 
+from kolors_submit.base_names import KOLORS as KOLORS
 from kolors_submit.weights.base import WEIGHTS, choose_files
 from kolors_submit.weights.digests import read_record
 
-KOLORS = "kolors"
 SAFE_VAE = "sdxl-vae-fp16-fix"
 OFFICIAL_PREDICTOR = "aesthetics-predictor-v2-sac-logos-ava1-l14-linearMSE"
 DINO = "dinov2-base"

@@ -78,5 +78,5 @@ def read_config(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read as JSON ({error}); fetch the base again") from error
     if not isinstance(value, dict):
-        raise InputError(f"{path} is no JSON object; fetch the base again")
+        raise InputError(f"{path} is not a JSON object; fetch the base again")
     return value

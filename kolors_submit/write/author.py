@@ -44,7 +44,7 @@ def write_story(order: Order, endpoint: Endpoint, report: Reporter, limits: Limi
         wrong = judgement.problems + judgement.advice
         if not wrong:
             break
-        report.say(f"{'':<8}to be mended: {wrong[0][:200]}" + (f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""))
+        report.say(f"{'':<8}to be fixed: {wrong[0][:200]}" + (f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""))
         messages = first_messages(order) + repair_messages(answer[:MAX_ANSWER], wrong)
     if best is None:
         left = "".join(f"\n  {problem[:200]}" for problem in judgement.problems[:10])

@@ -77,7 +77,5 @@ def repair_messages(answer: str, problems: Sequence[str]) -> list[Message]:
     more = [f"- and {len(problems) - MAX_PROBLEMS} more"] if len(problems) > MAX_PROBLEMS else []
     lines = [f"- {problem}" for problem in problems[:MAX_PROBLEMS]] + more
     said = "The story was checked, and these are its problems:\n" + "\n".join(lines)
-    asked = (
-        f"{said}\nAnswer with the whole story again as one JSON object, with every problem mended and the rest kept."
-    )
+    asked = f"{said}\nAnswer with the whole story again as one JSON object, with every problem fixed and the rest kept."
     return [{"role": "assistant", "content": answer}, {"role": "user", "content": asked}]

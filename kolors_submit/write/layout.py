@@ -9,6 +9,7 @@ from typing import Any
 import jinja2
 import yaml
 
+from kolors_submit.base_names import PICTUREBOOK
 from kolors_submit.story.model import SCHEMA
 from kolors_submit.write.order import Order
 
@@ -50,8 +51,8 @@ def story_values(
         "gate": {"threshold": 6.0},
         "submission": _submission(_line(title), order),
         "bases": {
-            "picturebook": {
-                "dataset": {"source": f"picturebook:{order.look.picturebook}", "size": 256},
+            PICTUREBOOK: {
+                "dataset": {"source": f"{PICTUREBOOK}:{order.look.picturebook}", "size": 256},
                 "train": _TRY_OUT | _BY_STYLE.get(order.look.picturebook, _ALL_LAYERS),
                 "render": {"width": 256, "height": 256, "steps": 30},
             }

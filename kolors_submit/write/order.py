@@ -5,17 +5,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from kolors_submit.errors import InputError
-from kolors_submit.story.model import PANELS
-
-Language = Literal["zh", "en"]
+from kolors_submit.story.model import PANELS, Language
 
 MAX_PANELS = 40
 """More than a model keeps in one head, and than a jury looks at."""
 
-MAX_TEXT = {"the idea": 4_000, "--style": 60}
+MAX_TEXT = {"the idea": 4_000, "--style": 60, "--team": 100}
 MAX_NAME = 200
 """Characters of the call's other texts."""
 
@@ -94,13 +91,15 @@ def make_order(
     scenes = _read_outline(outline) if outline is not None else ()
     idea = " ".join((idea or "").split())
     if not idea and not scenes:
-        raise InputError("say what the story is about, or give its scenes with --outline FILE")
+        raise InputError("say what the story is about, or list its scenes with --outline FILE")
     count = panels or len(scenes) or PANELS
     if scenes and count != len(scenes):
-        raise InputError(f"{outline} has {len(scenes)} scenes (one a line), --panels says {count}; make them agree")
+        raise InputError(
+            f"{outline} has {len(scenes)} scenes (one per line), but --panels says {count}; make them agree"
+        )
     if not PANELS <= count <= MAX_PANELS:
         raise InputError(
-            f"{count} panels: the contest asks for {PANELS} at least, and {MAX_PANELS} are written at most"
+            f"{count} panels: the contest asks for at least {PANELS}, and at most {MAX_PANELS} are written"
         )
     _refuse_odd_text(idea, style, team, dataset or "", out.name)
     look = find_look(style)
@@ -114,7 +113,7 @@ def _refuse_odd_text(idea: str, style: str, team: str, dataset: str, out: str) -
     for name, text in texts.items():
         limit = MAX_TEXT.get(name, MAX_NAME)
         if len(text) > limit or not text.isprintable():
-            raise InputError(f"{name} has to be plain text of at most {limit:,} characters")
+            raise InputError(f"{name} must be plain text of at most {limit:,} characters")
 
 
 def find_look(style: str) -> Look:
@@ -140,7 +139,7 @@ def _read_outline(path: Path) -> tuple[str, ...]:
     try:
         if path.stat().st_size > MAX_OUTLINE_BYTES:
             raise InputError(
-                f"--outline {path}: is too large; write one scene a line, {MAX_OUTLINE_BYTES:,} bytes at most"
+                f"--outline {path}: is too large; write one scene per line, {MAX_OUTLINE_BYTES:,} bytes at most"
             )
         text = path.read_bytes().decode("utf-8-sig")
     except OSError as error:
@@ -149,7 +148,7 @@ def _read_outline(path: Path) -> tuple[str, ...]:
         raise InputError(f"--outline {path}: is not UTF-8 (byte {error.start}); save it as UTF-8") from error
     scenes = tuple(" ".join(line.split()) for line in text.splitlines() if line.strip())
     if any(len(scene) > MAX_SCENE or not scene.isprintable() for scene in scenes):
-        raise InputError(f"--outline {path}: write one scene a line, plain text of at most {MAX_SCENE:,} characters")
+        raise InputError(f"--outline {path}: write one scene per line, plain text of at most {MAX_SCENE:,} characters")
     if not scenes:
-        raise InputError(f"--outline {path}: is empty; write one scene a line, {PANELS} at least")
+        raise InputError(f"--outline {path}: is empty; write one scene per line, {PANELS} at least")
     return scenes

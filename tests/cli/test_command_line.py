@@ -81,15 +81,15 @@ def test_no_verb_lists_them(capsys):
         (["score", "x.yaml", "--predictor", "y"], "--predictor goes with --images"),
         (["check"], "name a bundle, or a story with --story"),
         (["score", "--images", "nowhere"], "--images nowhere: no such folder"),
-        (["explore", "x.yaml", "--lora-strength", "0.5,nan"], "'nan' is no finite number"),
+        (["explore", "x.yaml", "--lora-strength", "0.5,nan"], "'nan' is not a finite number"),
         (["check", "nowhere"], "nowhere does not exist"),
         (["submission", "nowhere.yaml"], "nowhere.yaml: cannot be read"),
         (["story", "check", "nowhere.yaml"], "nowhere.yaml: cannot be read"),
-        (["weights", "fetch", "sdxl"], "sdxl: no weights of that name; there are kolors"),
-        (["weights", "fetch"], "nobody is at the terminal to be asked; add --yes"),
+        (["weights", "fetch", "sdxl"], "sdxl: unknown weights; choose from kolors"),
+        (["weights", "fetch"], "cannot ask without a terminal; pass --yes"),
         (["weights", "verify", "kolors"], "has no recorded digests"),
         (["compare", "nowhere"], "compare needs two runs"),
-        (["compare", "nowhere", "nowhere"], "nowhere is no run folder"),
+        (["compare", "nowhere", "nowhere"], "nowhere is not a run folder"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -113,9 +113,13 @@ def test_a_wrong_call_is_exit_2_and_one_sentence(arguments, said, capsys, tmp_pa
         (OutsideError("the hub is away"), 3, "the hub is away"),
         (Interrupted("stopped"), 3, "stopped"),
         (MemoryError("1 GB"), 3, "memory ran out (1 GB); close other programs"),
-        (OSError(28, "No space left on device", "a.png"), 3, "a.png: No space left on device; see to it and run again"),
+        (OSError(28, "No space left on device", "a.png"), 3, "a.png: No space left on device; fix this and run again"),
         (KeyboardInterrupt(), 3, "stopped; run the same command again"),
-        (ZeroDivisionError("by zero"), 3, "unexpected ZeroDivisionError: by zero. This is a fault of the program"),
+        (
+            ZeroDivisionError("x"),
+            3,
+            "unexpected ZeroDivisionError: x. This is a bug in kolors-submit; run it again with",
+        ),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
 )
@@ -225,7 +229,7 @@ def test_score_of_any_folder_needs_the_official_predictor_or_a_named_one(tiny_ba
     assert status == 0
     assert value["metrics"]["predictor"]["name"] == "predictor"
     assert len(value["metrics"]["panels"]) == 2
-    assert "left out, no pictures: 0.txt, 1.txt" in heard
+    assert "left out, not readable as pictures: 0.txt, 1.txt" in heard
 
 
 def test_check_reports_findings_without_torch(tmp_path):

@@ -93,7 +93,7 @@ def test_no_model_is_needed_where_every_picture_has_its_file(tmp_path, folder, t
     shutil.rmtree(job.run.folder)
     assert prepare(job)
     (folder / "red.txt").unlink()
-    with pytest.raises(InputError, match=r"no weights of that name and no such folder; there are kolors"):
+    with pytest.raises(InputError, match=r"neither known weights nor a folder; known are kolors"):
         prepare(job)
 
 

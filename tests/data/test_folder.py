@@ -146,13 +146,13 @@ def test_odd_names_and_names_that_differ_only_in_case(tmp_path: Path, folder: Pa
     [
         ({}, "no pictures"),
         ({"metadata.csv": b"\xff\xfe"}, "not UTF-8"),
-        ({"metadata.csv": b"file_name,text\n../up.png,x\n"}, "no path inside"),
-        ({"metadata.csv": b"file_name,text\n/etc/passwd,x\n"}, "no path inside"),
+        ({"metadata.csv": b"file_name,text\n../up.png,x\n"}, "not a path inside"),
+        ({"metadata.csv": b"file_name,text\n/etc/passwd,x\n"}, "not a path inside"),
         ({"metadata.csv": b"name,text\na.png,x\n"}, "file_name"),
         ({"metadata.csv": b'file_name,text\n"a.png,x\n'}, "unexpected end"),
         ({"metadata.jsonl": b"{}\n"}, "file_name"),
         ({"metadata.jsonl": b"[" * 100_000}, "line 1 is not JSON"),
-        ({"metadata.jsonl": b"1\n"}, "no JSON object"),
+        ({"metadata.jsonl": b"1\n"}, "not a JSON object"),
         ({"metadata.jsonl": b"", "metadata.csv": b""}, "keep one"),
     ],
 )
@@ -164,7 +164,7 @@ def test_folders_that_cannot_be_used(tmp_path: Path, folder: Path, files: dict[s
 
 
 def test_a_folder_that_is_not_there_and_a_file_in_its_place(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="is no folder here"):
+    with pytest.raises(InputError, match="is not a folder here"):
         prepared(tmp_path, tmp_path / "missing")
     (tmp_path / "file").write_text("x")
     with pytest.raises(InputError, match="is a file"):

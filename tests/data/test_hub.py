@@ -98,7 +98,7 @@ def test_a_dataset_without_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     folder.mkdir(parents=True)
     (folder / "train.csv").write_text("text,kind\nx,y\n")
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match=r"no column of pictures \(there are: text, kind\)"):
+    with pytest.raises(InputError, match=r"no column of pictures \(its columns: text, kind\)"):
         captions(tmp_path, "huggingface:owner/words")
 
 

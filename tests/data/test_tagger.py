@@ -80,12 +80,12 @@ def test_ties_are_in_one_order(tmp_path):
         (b"", "no columns name and category"),
         (b"tag_id,title\n1,cat\n", "no columns name and category"),
         (b"tag_id,name,category\n", "has 0 tags"),
-        (b"name,category\n\xff\xfe,0\n", "no list of tags"),
-        (b"name,category\n\x1b[31mcat,0\n", "is no tag"),
-        (b'name,category\n"cat, {dog}",0\n', "is no tag"),
-        (b"name,category\n,0\n", "is no tag"),
-        (b"name,category\n" + b"x" * 300 + b",0\n", "is no tag"),
-        (b'name,category\n"cat,0\n', "no list of tags"),
+        (b"name,category\n\xff\xfe,0\n", "not a list of tags"),
+        (b"name,category\n\x1b[31mcat,0\n", "is not a tag"),
+        (b'name,category\n"cat, {dog}",0\n', "is not a tag"),
+        (b"name,category\n,0\n", "is not a tag"),
+        (b"name,category\n" + b"x" * 300 + b",0\n", "is not a tag"),
+        (b'name,category\n"cat,0\n', "not a list of tags"),
         (b"name,category\n" + b"cat,0\n" * 200_001, "200,001 tags"),
         (b"x" * 17 * 2**20, "too large"),
     ],
@@ -105,13 +105,13 @@ def test_models_that_are_no_tagger(tmp_path):
     whole = (tagger / "model.onnx").read_bytes()
     for damaged in (b"", b"not onnx", whole[: len(whole) // 2]):
         (tagger / "model.onnx").write_bytes(damaged)
-        with pytest.raises(InputError, match="is no ONNX model that can be run"):
+        with pytest.raises(InputError, match="is not an ONNX model that can be run"):
             tags(tagger, asked)
     (tagger / "model.onnx").unlink()
     with pytest.raises(InputError, match=r"model\.onnx"):
         tags(tagger, asked)
     write_tagger(tagger, ROWS, side=4096)
-    with pytest.raises(InputError, match="takes no picture as a WD tagger does"):
+    with pytest.raises(InputError, match="does not take pictures as a WD tagger does"):
         tags(tagger, asked)
     write_tagger(tagger, ROWS)
     labels = (tagger / "selected_tags.csv").read_text().splitlines()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -12,8 +13,10 @@ from kolors_submit.engine import base as bases
 from kolors_submit.engine.accelerate import Accelerated
 from kolors_submit.engine.eightbit import EightBitLinear
 from kolors_submit.engine.fused import fuse
+from kolors_submit.engine.half_decoder import SHRUNK, to_half
 from kolors_submit.engine.memory import Compute
 from kolors_submit.engine.plan import RenderPlan
+from kolors_submit.engine.sampler import decode
 from kolors_submit.weights import Base, open_base
 from tests.engine.parts import relative_error
 
@@ -67,8 +70,50 @@ def test_a_network_that_was_moved_out_and_back_still_knows_the_text(base: Base) 
 def test_the_decoder_is_diffsynths(base: Base) -> None:
     latents = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
     plain, rebuilt = (bases.load_vae_decoder(base, "cpu", torch.float32) for _ in range(2))
-    fuse(rebuilt, kernels=False)
+    fuse(rebuilt, "cpu", kernels=False)
     assert relative_error(rebuilt(latents), plain(latents)) < 1e-5
+
+
+@torch.no_grad()
+def test_the_decoder_in_half_precision_adds_up_a_64th(base: Base) -> None:
+    """In float32, where nothing overflows, so that only what was shrunk can differ."""
+    latents = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    plain = bases.load_vae_decoder(base, "cpu", torch.float32)
+    half = to_half(bases.load_vae_decoder(base, "cpu", torch.float32))
+    assert half.conv_in.weight.dtype == torch.float16
+    given: dict[bool, list[torch.Tensor]] = {True: [], False: []}
+    half.float()
+    for network in (plain, half):
+        for module in network.modules():
+            if isinstance(module, torch.nn.GroupNorm):
+                module.register_forward_pre_hook(
+                    lambda _, inputs, of_half=network is half: given[of_half].append(inputs[0])
+                )
+    pictures = plain(latents), half(latents)
+    assert relative_error(pictures[1], pictures[0]) < 2e-3  # the weights were rounded
+    assert len(given[True]) > 10
+    for ours, theirs in zip(given[True], given[False], strict=True):
+        assert relative_error(ours / SHRUNK, theirs) < 2e-3
+
+
+@torch.no_grad()
+def test_what_half_precision_cannot_hold_is_decoded_in_float32(base: Base) -> None:
+    """And the next picture has the bytes that it has by itself."""
+
+    class Overflows(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv_in = torch.nn.Conv2d(4, 3, 1, bias=False)
+            self.conv_in.weight.fill_(40_000.0)
+
+        def forward(self, sample: torch.Tensor) -> torch.Tensor:
+            return (sample * self.conv_in.weight[0, 0, 0, 0])[:, :3] / 80_000
+
+    decoder = Overflows().half()
+    assert np.asarray(decode(decoder, torch.full((4, 8, 8), -2.0))).max() == 0
+    assert decoder.conv_in.weight.dtype == torch.float16
+    assert np.asarray(decode(decoder, torch.full((4, 8, 8), 0.5))).min() == 159
+    assert decode(decoder, torch.full((4, 8, 8), float("nan"))) is None
 
 
 @torch.no_grad()

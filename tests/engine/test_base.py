@@ -152,7 +152,7 @@ def broken(case: str, folder: Path) -> None:
         "cut short|cannot be read": lambda: path.write_bytes(path.read_bytes()[:5000]),
         "has no weights": path.unlink,
         "cannot be read as JSON": lambda: (folder / "unet/config.json").write_text("{"),
-        "no JSON object": lambda: (folder / "unet/config.json").write_text("[]"),
+        "not a JSON object": lambda: (folder / "unet/config.json").write_text("[]"),
         "no network of Kolors' kind": lambda: edit_config(folder / "unet/config.json", norm_num_groups=16),
         "beta_end is 0.012": lambda: edit_config(folder / "scheduler/scheduler_config.json", beta_end=0.012),
     }
@@ -169,7 +169,7 @@ def broken(case: str, folder: Path) -> None:
         "cut short|cannot be read",
         "has no weights",
         "cannot be read as JSON",
-        "no JSON object",
+        "not a JSON object",
         "no network of Kolors' kind",
         "beta_end is 0.012",
     ],

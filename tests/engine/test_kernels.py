@@ -42,8 +42,22 @@ for blocks, layers, out, rank, width in ((2, 3, 70, 4, 66), (1, 1, 64, 16, 130),
         torch.testing.assert_close(ours, plain, rtol=1e-4, atol=1e-4)
 """
 
+BRANCHES = """
+import torch
+from kolors_submit.engine.residual import _Added, plain_add_branches
 
-@pytest.mark.parametrize("program", [NORMS, MERGING], ids=["norms", "merging"])
+for shape in ((2, 96, 5, 7), (1, 64, 33, 64)):
+    skipped, inside = (torch.randn(shape).requires_grad_() for _ in range(2))  # of either layout
+    bias = torch.randn(shape[1])
+    ours, plain = (function(skipped, inside, bias) for function in (_Added.apply, plain_add_branches))
+    torch.testing.assert_close(ours, plain)
+    gradient = torch.randn(shape)
+    for result in (ours, plain):
+        assert all(torch.equal(found, gradient) for found in torch.autograd.grad(result, (skipped, inside), gradient))
+"""
+
+
+@pytest.mark.parametrize("program", [NORMS, MERGING, BRANCHES], ids=["norms", "merging", "branches"])
 def test_kernels_compute_what_torch_does(program: str) -> None:
     environment = os.environ | {"TRITON_INTERPRET": "1"}  # read when the kernels are defined
     command = [sys.executable, "-W", "ignore", "-c", f"import torch; torch.manual_seed(0)\n{program}"]

@@ -26,9 +26,9 @@ from kolors_submit.errors import OutsideError
 
 def test_threads_are_the_recorded_ones_and_put_back() -> None:
     before = torch.get_num_threads()
-    with arithmetic("cpu"):
+    with arithmetic():
         assert torch.get_num_threads() == THREADS == compute_for("cpu").threads
-    with arithmetic("cpu", TRAINING_THREADS):
+    with arithmetic(TRAINING_THREADS):
         assert torch.get_num_threads() == TRAINING_THREADS
     assert torch.get_num_threads() == before
 

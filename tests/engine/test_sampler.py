@@ -27,7 +27,7 @@ COMPUTE = compute_for("cpu")
 
 @pytest.fixture(autouse=True)
 def recorded_arithmetic() -> Iterator[None]:
-    with arithmetic("cpu"):
+    with arithmetic():
         yield
 
 

@@ -149,7 +149,7 @@ def test_what_is_refused(explored: Explored) -> None:
     job = explored.job
     with pytest.raises(InputError, match="--panels 9: the story has panels 1 to 8"):
         explore(job, Grid(1, (1, 9)), "painter.yaml")
-    with pytest.raises(InputError, match="4000 candidates are more than 2000"):
+    with pytest.raises(InputError, match=r"4000 candidates are too many \(at most 2000\)"):
         explore(job, Grid(1000, (1, 2), strengths=(0.5, 1)), "painter.yaml")
     with pytest.raises(InputError, match="run `kolors-submit train` first"):
         explore(job, Grid(1, (1,), checkpoints=("500",)), "painter.yaml")

@@ -89,7 +89,7 @@ def test_an_edit_elsewhere_is_kept(explored: Explored) -> None:
 def test_an_edit_while_exploring_is_noticed(explored: Explored) -> None:
     seen = explored.digest
     edited(explored, "# another", "# my note")
-    with pytest.raises(InputError, match="edited meanwhile"):
+    with pytest.raises(InputError, match="edited in the meantime"):
         apply(explored.job, explored.story, seen, picks({2: 2002}))
     assert "# my note" in explored.story.read_text("utf-8")
 

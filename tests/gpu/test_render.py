@@ -10,11 +10,12 @@ import pytest
 import torch
 
 from kolors_submit.engine import base as bases
+from kolors_submit.engine.accelerate import accelerate_decoder
 from kolors_submit.engine.conditioning import encode
 from kolors_submit.engine.draw import Models, draw, load_models
 from kolors_submit.engine.memory import Compute
 from kolors_submit.engine.plan import RenderPlan
-from kolors_submit.engine.sampler import Task
+from kolors_submit.engine.sampler import Task, decode
 from kolors_submit.story import Render
 from kolors_submit.weights import PICTUREBOOK, Base, open_base
 
@@ -28,6 +29,7 @@ PROMPTS = [
     "a boy with golden hair in a red coat on the road, sunset, with a dog",
 ]
 PLAIN = RenderPlan(Compute("cuda", "float16", 8, None, attention="cudnn"), False, False, False, 0)
+HALF = replace(PLAIN.compute, decoder="float16", compile=True)
 EXACT = {
     "eager": PLAIN,
     "compiled": replace(PLAIN, compute=replace(PLAIN.compute, compile=True)),
@@ -92,6 +94,15 @@ def test_exact_plans_draw_the_plain_pictures(base: Base, tasks: list[Task], plai
     found = distance(by_plan(base, tasks, EXACT[name]), plain)
     print(f"{name}: {found:.3f} of 255")
     assert found <= MEAN
+
+
+@torch.inference_mode()
+def test_the_decoder_in_half_precision_draws_the_plain_picture(base: Base) -> None:
+    latents = torch.randn(4, 32, 32, generator=torch.Generator().manual_seed(0)).cuda()
+    plain = np.asarray(decode(bases.load_vae_decoder(base, "cuda", torch.float32), latents))
+    half = accelerate_decoder(bases.load_vae_decoder(base, "cuda", torch.float32), replace(PLAIN, compute=HALF))
+    assert half.conv_in.weight.dtype == torch.float16
+    assert distance([np.asarray(decode(half, latents))], [plain]) <= 0.5
 
 
 @pytest.mark.parametrize("name", ["compiled", "compiled graph"])

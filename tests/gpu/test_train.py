@@ -28,6 +28,7 @@ PLANS = {
     "eager": replace(PLAN, cuda_graph=False),
     "compiled": replace(PLAN, compile_blocks=True),
     "checkpointing": replace(PLAN, checkpointing="selective"),
+    "checkpointing compiled": replace(PLAN, checkpointing="selective", compile_blocks=True),
     "8 bits": replace(PLAN, checkpointing="selective", eight_bit="int8"),
     "float16": replace(PLAN, dtype="float16"),
     "float32": replace(PLAN, dtype="float32"),
@@ -84,6 +85,19 @@ def test_the_same_bytes_twice_and_after_a_break(tmp_path: Path) -> None:
     assert results(first.run) == results(second.run)
 
 
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two devices")
+def test_two_devices_train_what_one_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = []
+    for count in (1, 2):
+        monkeypatch.setattr(stage, "count_ranks", lambda *_, count=count: count)
+        task = job(tmp_path / str(count))
+        train(task)
+        runs.append(task.run)
+    one, two = (losses(run) for run in runs)
+    assert ((one - two).abs() / one).max() < 1e-2
+    assert torch.nn.functional.cosine_similarity(*(update(run) for run in runs), dim=0) > 0.99
+
+
 @pytest.mark.parametrize("settings", [{"targets": ["to_q", "proj_in"]}, {"optimizer": "adafactor"}])
 def test_any_other_lora_is_trained_by_peft(settings: dict[str, Any], tmp_path: Path) -> None:
     task = job(tmp_path / "run", steps_per_epoch=4, **settings)
@@ -92,11 +106,12 @@ def test_any_other_lora_is_trained_by_peft(settings: dict[str, Any], tmp_path: P
 
 
 def test_accumulation_and_sample_pictures(tmp_path: Path) -> None:
+    """Four pictures, so that two batches of two are those of one batch of four."""
+    for name in ("big", "small"):
+        write_pictures(Run(tmp_path / name).data, count=4, side=256)
     big = job(tmp_path / "big", batch_size=4, steps_per_epoch=10)
     small = job(tmp_path / "small", batch_size=2, accumulation=2, steps_per_epoch=10, sample_every=5)
     for task in (big, small):
-        lines = (task.run.data / "metadata.csv").read_text().splitlines()[:3]
-        (task.run.data / "metadata.csv").write_text("\n".join(lines) + "\n")
         train(task)
-    assert torch.nn.functional.cosine_similarity(update(big.run), update(small.run), dim=0) > 0.9
+    assert torch.nn.functional.cosine_similarity(update(big.run), update(small.run), dim=0) > 0.99
     assert len(list((small.run.train / "samples").iterdir())) == 2

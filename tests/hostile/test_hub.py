@@ -8,11 +8,11 @@ from urllib.parse import urlparse
 import pytest
 
 from kolors_submit.errors import InputError, SubmitError
+from kolors_submit.hub.guard import is_own
 from kolors_submit.hub.source import parse
 from kolors_submit.publish import Target, publish
 from kolors_submit.report import quiet
 from kolors_submit.reproduce.source import fetch
-from kolors_submit.weights.guard import is_own
 from tests.hub.conftest import entry, hub, packed_entry  # noqa: F401 - fixtures
 from tests.hub.server import Hub, Stored, serve
 

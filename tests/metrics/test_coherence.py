@@ -61,15 +61,27 @@ PAIRS = [(own, other) for own in STYLES for other in STYLES if own != other]
 """Every pair of styles once: the set in one, a panel of it in the other."""
 
 
-def test_a_panel_of_another_style_is_named(tmp_path: Path) -> None:
+def named(pairs: Sequence[tuple[str, str]], folder: Path) -> int:
+    """In how many sets of the first style the panel of the second is named."""
     rng = Random(2)
-    named = 0
-    for own, other in PAIRS:
+    count = 0
+    for own, other in pairs:
         swapped = rng.randrange(PANELS)
         pictures = [draw(sample(rng), style=other if index == swapped else own) for index in range(PANELS)]
-        named += measured(pictures, tmp_path)["outlier"] == swapped + 1
-    print(f"the panel of another style was named in {named} of {len(PAIRS)} sets")
-    assert len(PAIRS) == 20 and named >= 18
+        count += measured(pictures, folder)["outlier"] == swapped + 1
+    return count
+
+
+def test_a_panel_of_another_style_is_named(tmp_path: Path) -> None:
+    each = [next(pair for pair in PAIRS if pair[0] == style) for style in STYLES]
+    assert named(each, tmp_path) == len(each) == 5
+
+
+@pytest.mark.slow
+def test_a_panel_of_any_other_style_is_mostly_named(tmp_path: Path) -> None:
+    count = named(PAIRS, tmp_path)
+    print(f"the panel of another style was named in {count} of {len(PAIRS)} sets")
+    assert len(PAIRS) == 20 and count >= 18
 
 
 def test_how_far_a_panel_stands_apart_does_not_depend_on_itself() -> None:

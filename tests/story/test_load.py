@@ -209,7 +209,10 @@ def test_a_problem_of_a_setting_names_the_setting(tmp_path):
         ("title: A story", "title: yes", "2: title: has to be text; put it in quotes (here: True)"),
         ("title: A story", "title: A story\ntrain: {weight_decay: .inf}", "train.weight_decay: has to be a finite num"),
         ("title: A story", "title: A story\ntrain: {targets: to_q}", "3: train.targets: has to be a list, as in [a"),
-        ("{小雨: 一位", "{1 小: x, 小雨: 一位", "3: characters.1 小: is no name: write letters or hanzi first"),
+        ("scene: s2", f"scene: {'x' * 201}", "9: panel 3: scene: has 201 characters; write at most 200"),
+        ("title: A story", f"title: {'x' * 2000}", "2: title: has 2,000 characters; write at most 200"),
+        ("title: A story", f"title: A story\nteam: {'队' * 201}", "3: team: has 201 characters; write at most 200"),
+        ("{小雨: 一位", "{1 小: x, 小雨: 一位", "3: characters.1 小: is not a name: start with letters or hanzi"),
         ("seed: 0", "seed: yes", "7: panel 1: seed: has to be a whole number (here: True)"),
         ("seed: 0", "seed: 1.5", "7: panel 1: seed: has to be a whole number (here: 1.5)"),
         (

@@ -73,7 +73,7 @@ def test_an_edit_in_between_is_noticed_and_kept(tmp_path: Path) -> None:
     path.write_text(FLOW)
     seen = digest(path)
     path.write_text(FLOW.replace("the end", "my own words"))
-    with pytest.raises(InputError, match="edited meanwhile; nothing is written"):
+    with pytest.raises(InputError, match="edited in the meantime; nothing was written"):
         write_seeds(path, {1: 50}, seen)
     assert path.read_text() == FLOW.replace("the end", "my own words")
     assert not list(tmp_path.glob(".*"))
@@ -89,7 +89,7 @@ def test_an_edit_at_the_last_moment_is_kept_too(tmp_path: Path, monkeypatch: pyt
         path.write_text("edited")
 
     monkeypatch.setattr(rewrite.shutil, "copymode", copy_and_edit)
-    with pytest.raises(InputError, match="edited meanwhile"):
+    with pytest.raises(InputError, match="edited in the meantime"):
         write_seeds(path, {1: 50}, digest(path))
     assert path.read_text() == "edited"
     assert not list(tmp_path.glob(".*"))

@@ -25,7 +25,7 @@ PLAN = TrainPlan("float32", "none", None, False, False, False, False, memory=0)
 @pytest.fixture
 def merged(monkeypatch: pytest.MonkeyPatch) -> None:
     """Train as on a GPU."""
-    monkeypatch.setattr(stage, "make_network", lambda unet, plan, _, shapes: Merged(unet, plan, shapes))
+    monkeypatch.setattr(stage, "make_network", lambda unet, plan, _, device, shapes: Merged(unet, plan, device, shapes))
 
 
 def curve(run: Run) -> list[float]:
@@ -89,7 +89,7 @@ def test_a_checkpoint_of_one_program_is_read_by_the_other(
     plain, mixed = new_job("plain", **settings), new_job("mixed", **settings)
     train(plain)
     with monkeypatch.context() as patch:
-        patch.setattr(stage, "make_network", lambda unet, plan, _, shapes: Merged(unet, plan, shapes))
+        patch.setattr(stage, "make_network", lambda unet, plan, _, device, shapes: Merged(unet, plan, device, shapes))
         train(mixed)
         (folder,) = (mixed.run.train / "checkpoints").iterdir()
         before = results(mixed.run)

@@ -98,4 +98,8 @@ def test_cache_holds_a_latent_for_each_picture_and_flip(unbroken: Run) -> None:
     latents = [load_file(path)["latent"] for path in (unbroken.cache / "latents").iterdir()]
     assert len(latents) == 6
     assert len({latent.numpy().tobytes() for latent in latents}) == 6
-    assert len(list((unbroken.cache / "text").iterdir())) == 3
+
+
+def test_the_panels_prompts_are_encoded_with_the_captions(unbroken: Run) -> None:
+    """So that rendering loads no text encoder: three captions, eight prompts and their one negative prompt."""
+    assert len(list((unbroken.cache / "text").iterdir())) == 3 + 8 + 1

@@ -7,8 +7,7 @@ import shutil
 
 import pytest
 
-from kolors_submit import device
-from kolors_submit.device import Cuda, Gpu, find_device
+from kolors_submit.device import Cuda, Gpu
 from kolors_submit.errors import InputError, OutsideError
 from kolors_submit.files import file_digest
 from kolors_submit.report import quiet
@@ -80,7 +79,7 @@ def test_another_predictor_is_no_other_model(tiny_base, tmp_path):
 
 
 def test_a_folder_that_is_no_base_is_refused(tmp_path, tiny_base):
-    with pytest.raises(InputError, match=r"no base: model_index.json, unet, vae"):
+    with pytest.raises(InputError, match=r"not a base: model_index.json, unet, vae"):
         find_base(str(tmp_path), quiet())
     with pytest.raises(InputError, match="no such folder; choose auto, kolors, picturebook"):
         find_base(str(tmp_path / "nowhere"), quiet())
@@ -171,26 +170,6 @@ def test_a_base_without_a_predictor_is_scored_by_the_contests(tiny_base, tmp_pat
     (tmp_path / "weights").mkdir()
     (tmp_path / f"weights/{OFFICIAL_PREDICTOR}.digests.json").write_text('{"format": 1, "complete": true, "files": {}}')
     assert find_predictor(None) == (OFFICIAL_PREDICTOR, KNOWN[OFFICIAL_PREDICTOR].folder)
-
-
-@pytest.mark.parametrize(
-    ("visible", "expected"),
-    [(None, ["0", "1"]), ("", []), ("-1", []), ("1", ["1"]), ("GPU-b,0", ["1", "0"]), ("0,7,1", ["0"]), ("GPU-", [])],
-)
-def test_cuda_visible_devices_is_honoured(monkeypatch, visible, expected):
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    if visible is not None:
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert device._visible(["0", "1"], ["GPU-a0", "GPU-b0"]) == expected
-
-
-def test_cuda_asked_for_and_not_there_is_an_input_error(monkeypatch):
-    monkeypatch.setattr(device, "read_cuda", lambda: None)
-    assert find_device("auto") == find_device("cpu") == "cpu"
-    with pytest.raises(InputError, match="no NVIDIA driver"):
-        find_device("cuda")
-    monkeypatch.setattr(device, "read_cuda", lambda: Cuda("570", 12080, (Gpu("a card", 1),)))
-    assert find_device("auto") == "cuda"
 
 
 def pretend_fetched(name, folder):

@@ -10,12 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from kolors_submit.errors import OutsideError
+from kolors_submit.errors import InputError, OutsideError
 from kolors_submit.report import quiet
 from kolors_submit.weights import download, fetch, find_weights, open_base
 from kolors_submit.weights.digests import read_record, record_path, verify
-from kolors_submit.weights.download import gigabytes
-from kolors_submit.weights.hubs import _inside
+from kolors_submit.weights.download import _inside, gigabytes
 from kolors_submit.weights.known import FOR_TRAINING, KNOWN, KOLORS, TAGGER
 from tests.weights.server import COMMIT, Repository, serve
 
@@ -51,6 +50,8 @@ def repository(tmp_path, monkeypatch):
         monkeypatch.setenv("HF_ENDPOINT", served.address)
         monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        # The client waits longer and longer between its attempts; the attempts themselves stay.
+        monkeypatch.setattr("modelscope_hub._download_control._DownloadControl.sleep", lambda one, _: one.check())
         yield served
 
 
@@ -126,8 +127,21 @@ def test_nothing_but_what_kolors_needs_is_fetched_unasked():
 
 def test_neither_hub_answering_is_one_sentence(repository):
     repository.modelscope = repository.huggingface = False
-    with pytest.raises(OutsideError, match=r"kolors cannot be fetched: ModelScope.*Hugging Face.*[Rr]un again"):
+    with pytest.raises(OutsideError, match=r"kolors cannot be fetched: .*on ModelScope.*on Hugging Face.*[Rr]un again"):
         fetch(KNOWN[KOLORS], quiet())
+
+
+@pytest.mark.parametrize("hub", ["modelscope", "huggingface"])
+def test_a_token_is_in_no_message_of_a_download(repository, hub, monkeypatch):
+    """As in a listing that quotes the request."""
+    monkeypatch.setattr("time.sleep", lambda seconds: None)  # between the client's tries
+    for variable in ("MODELSCOPE_API_TOKEN", "HF_TOKEN"):
+        monkeypatch.setenv(variable, "tok-secret")
+    monkeypatch.setenv("MODELSCOPE_ENDPOINT", "http://127.0.0.1:1/tok-secret")
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1/tok-secret")
+    with pytest.raises(OutsideError, match="cannot be fetched") as raised:
+        fetch(KNOWN[KOLORS], quiet(), hub)
+    assert "tok-secret" not in str(raised.value)
 
 
 def test_a_cut_body_is_resumed(repository):
@@ -141,7 +155,7 @@ def test_a_cut_body_is_resumed(repository):
 
 def test_a_fetch_that_failed_goes_on_with_what_is_missing(repository):
     repository.refuse = {"vae/config.json"}
-    with pytest.raises(OutsideError, match="Kwai-Kolors/Kolors"):
+    with pytest.raises(InputError, match="does not let this account read Kwai-Kolors/Kolors"):
         fetch(KNOWN[KOLORS], quiet(), "huggingface")
     repository.refuse = set()
     before = len(repository.requests)
@@ -160,7 +174,7 @@ def test_other_bytes_than_listed_are_refused(repository):
 
 def test_a_repository_that_changed_in_between_is_noticed(repository):
     repository.refuse = {"vae/config.json"}
-    with pytest.raises(OutsideError):
+    with pytest.raises(InputError):
         fetch(KNOWN[KOLORS], quiet(), "huggingface")
     repository.refuse = set()
     repository.files["unet/config.json"] = b"[]"

@@ -187,14 +187,14 @@ def test_given_scenes_are_told_panel_by_panel(chat, capsys):
 @pytest.mark.parametrize(
     ("outline", "arguments", "wrong"),
     [
-        (b"one\ntwo\n", (), "2 panels: the contest asks for 8 at least"),
-        (b"x\n" * 9, ("--panels", 8), "has 9 scenes .one a line., --panels says 8"),
+        (b"one\ntwo\n", (), "2 panels: the contest asks for at least 8"),
+        (b"x\n" * 9, ("--panels", 8), "has 9 scenes .one per line., but --panels says 8"),
         ("水彩".encode("gbk"), (), "is not UTF-8"),
         (b" \n", (), "is empty"),
-        (b"x" * 2000, (), "one scene a line"),
+        (b"x" * 2000, (), "one scene per line"),
         (b"x" * 200_000, (), "is too large"),
         (None, (), "cannot be read"),
-        (b"x\n" * 41, (), "40 are written at most"),
+        (b"x\n" * 41, (), "at most 40 are written"),
     ],
 )
 def test_an_outline_that_cannot_be_used(outline, arguments, wrong, chat, capsys):
@@ -207,7 +207,15 @@ def test_an_outline_that_cannot_be_used(outline, arguments, wrong, chat, capsys)
 
 @pytest.mark.parametrize(
     "arguments",
-    [(), ("a cat", "--panels", 3), ("x" * 5000,), ("a\x07b",), ("a", "--style", " "), ("a", "--dataset", "x\ny")],
+    [
+        (),
+        ("a cat", "--panels", 3),
+        ("x" * 5000,),
+        ("a", "--team", "队" * 101),
+        ("a\x07b",),
+        ("a", "--style", " "),
+        ("a", "--dataset", "x\ny"),
+    ],
 )
 def test_a_call_that_makes_no_order_is_exit_2_and_asks_nobody(arguments, chat, capsys):
     assert write(capsys, *arguments, "--out", "a.yaml")[0] == 2
@@ -217,7 +225,7 @@ def test_a_call_that_makes_no_order_is_exit_2_and_asks_nobody(arguments, chat, c
 def test_a_story_that_is_there_is_overwritten_only_when_asked(chat, capsys):
     Path("a.yaml").write_text("mine")
     status, _, heard = write(capsys, "猫", "--out", "a.yaml")
-    assert status == 2 and "a.yaml is there already" in heard and not chat.requests
+    assert status == 2 and "a.yaml already exists" in heard and not chat.requests
     assert Path("a.yaml").read_text() == "mine"
     assert write(capsys, "猫", "--out", "a.yaml", "--force")[0] == 0
     assert load_story("a.yaml").title == "雨天的猫"
@@ -232,7 +240,7 @@ def test_a_story_that_appears_while_the_model_writes_is_not_overwritten(chat, ca
 
     chat.answers = [answer]
     status, _, heard = write(capsys, "猫", "--out", "a.yaml")
-    assert status == 2 and "has appeared meanwhile" in heard
+    assert status == 2 and "was created in the meantime" in heard
     assert Path("a.yaml").read_text() == "mine" and [path.name for path in Path().iterdir() if path.is_file()] == [
         "a.yaml"
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kolors_submit import device, doctor, environment, image
+from kolors_submit import container, device, doctor, environment
 from kolors_submit.files import file_digest
 
 REGISTRY = "sha256:" + "5" * 64
@@ -13,7 +13,7 @@ REGISTRY = "sha256:" + "5" * 64
 @pytest.fixture
 def built(tmp_path, monkeypatch):
     """A folder as the Dockerfile leaves it, of one source file and a lock, in which the program believes itself."""
-    monkeypatch.delenv(image.DIGEST_VARIABLE, raising=False)
+    monkeypatch.delenv(container.DIGEST_VARIABLE, raising=False)
     (tmp_path / "kolors_submit").mkdir()
     (tmp_path / "image").mkdir()
     (tmp_path / "kolors_submit/run.py").write_text("value = 1\n")
@@ -24,8 +24,8 @@ def built(tmp_path, monkeypatch):
     lines = [f"{file_digest(tmp_path / name)}  {name}\n" for name in ("kolors_submit/run.py", "uv.lock")]
     (tmp_path / "image/source.sha256").write_text("".join(lines))
     for module in (environment, device, doctor):
-        monkeypatch.setattr(module, "this_image", lambda: image.this_image(tmp_path))
-    monkeypatch.setattr(doctor, "changed_source", lambda: image.changed_source(tmp_path))
+        monkeypatch.setattr(module, "this_image", lambda: container.this_image(tmp_path))
+    monkeypatch.setattr(doctor, "changed_source", lambda: container.changed_source(tmp_path))
     return tmp_path
 
 
@@ -34,8 +34,8 @@ def findings(folder):
 
 
 def test_outside_an_image_nothing_is_recorded_and_nothing_said(tmp_path, monkeypatch):
-    monkeypatch.setattr(environment, "this_image", lambda: image.this_image(tmp_path))
-    monkeypatch.setattr(doctor, "this_image", lambda: image.this_image(tmp_path))
+    monkeypatch.setattr(environment, "this_image", lambda: container.this_image(tmp_path))
+    monkeypatch.setattr(doctor, "this_image", lambda: container.this_image(tmp_path))
     assert environment.describe("cpu")["image"] is None
     assert findings(tmp_path) == []
 
@@ -47,9 +47,9 @@ def test_the_environment_records_the_image(built, monkeypatch):
         "source_sha256": file_digest(built / "image/source.sha256"),
         "digest": None,
     }
-    monkeypatch.setenv(image.DIGEST_VARIABLE, f"registry.example.com:5000/private/kolors-submit@{REGISTRY}")
+    monkeypatch.setenv(container.DIGEST_VARIABLE, f"registry.example.com:5000/private/kolors-submit@{REGISTRY}")
     assert environment.describe("cpu")["image"] == record | {"digest": REGISTRY}, "and no registry's name"
-    monkeypatch.setenv(image.DIGEST_VARIABLE, "latest")
+    monkeypatch.setenv(container.DIGEST_VARIABLE, "latest")
     assert environment.describe("cpu")["image"] == record
 
 

@@ -1,0 +1,132 @@
+"""Several GPUs of one machine: `python bench/gpu_several.py --devices 1 2 4`.
+
+Kolors' full-size networks with random weights. Rendering is a story's eight panels of 1024x1024 from embeddings to
+pictures, 50 DDIM steps, models loaded and everything warm; training is Lightning's DDP on batches of four in all,
+1024x1024, rank 16, the time of steps 21 to 60. The efficiency is what one device takes over what n take, times n.
+Figures go to bench/results/gpu_several.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from full_size import UNET, VAE
+from gpu_train import SIZES, Clock, examples, job, network, plans
+from measure import free, seconds
+
+from kolors_submit.device import read_machine
+from kolors_submit.engine import architecture, lora
+from kolors_submit.engine.accelerate import Accelerated, accelerate_decoder
+from kolors_submit.engine.conditioning import Conditioning
+from kolors_submit.engine.draw import Models, draw
+from kolors_submit.engine.memory import keep_compiled
+from kolors_submit.engine.plan import RenderPlan, TrainPlan
+from kolors_submit.engine.planning import render_plans
+from kolors_submit.engine.sampler import Task
+from kolors_submit.run import Job
+from kolors_submit.story import Render
+from kolors_submit.train import loop
+from kolors_submit.train.checkpoint import Checkpoints
+from kolors_submit.train.module import LoraTraining
+from kolors_submit.train.network import make_network
+from kolors_submit.train.ranks import Rank, together
+
+RESULTS = Path(__file__).parent / "results" / "gpu_several.json"
+PANELS, BATCH = 8, 4
+FIRST, LAST = 20, 60
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--devices", type=int, nargs="+", default=[1, 2, 4])
+    parser.add_argument("--compiled", type=Path, default=Path(tempfile.gettempdir()) / "kolors-compiled")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    options = parser.parse_args()
+    keep_compiled(options.compiled)
+    found: dict[str, Any] = {"gpu": torch.cuda.get_device_name(), "torch": torch.__version__}
+    for name, measured in (("train_step_ms", train), ("eight_panels_s", Renderer(max(options.devices)).panels)):
+        found[name] = {}
+        for count in options.devices:
+            found[name][count] = measured(count)
+            print(name, count, found[name][count], flush=True)
+            found["efficiency"] = efficiency(found)
+            options.out.parent.mkdir(parents=True, exist_ok=True)
+            options.out.write_text(json.dumps(found, indent=2) + "\n")
+        free()
+
+
+def efficiency(found: dict[str, Any]) -> dict[str, dict[int, float]]:
+    """Of each measured count that is not the first, which the others are held to."""
+    table: dict[str, dict[int, float]] = {}
+    for name in ("train_step_ms", "eight_panels_s"):
+        (first, took), *others = found.get(name, {}).items() or [(1, 0.0)]
+        table[name] = {count: round(took * first / (other * count), 3) for count, other in others}
+    return table
+
+
+class Renderer:
+    """Models on so many devices, loaded when first asked for."""
+
+    def __init__(self, devices: int) -> None:
+        self.devices = devices
+        self.models: dict[int, Models] = {}
+
+    def panels(self, count: int) -> float:
+        """Seconds for eight panels on so many devices."""
+        machine = replace(read_machine("cuda"), devices=count)
+        plan = render_plans(machine, Render(), PANELS, SIZES)[0]
+        for index in range(count):
+            if index not in self.models:
+                with torch.cuda.device(index):
+                    self.models[index] = loaded(plan)
+        noise = torch.Generator().manual_seed(0)
+        text = [Conditioning(*(torch.randn(shape, generator=noise).half() for shape in ((256, 4096), (4096,))))
+                for _ in range(PANELS + 1)]  # fmt: skip
+        tasks = [Task(positive, text[0], seed) for seed, positive in enumerate(text[1:])]
+
+        def run(steps: int) -> None:
+            draw(lambda: self.models[torch.cuda.current_device()], tasks, Render(steps=steps), plan,
+                 lambda *_: None, devices=count)  # fmt: skip
+
+        run(2)
+        return seconds(lambda: run(50))
+
+
+def loaded(plan: RenderPlan) -> Models:
+    decoder = network(lambda: architecture.build_vae_decoder(VAE), torch.float32)
+    return Models(Accelerated(network(lambda: architecture.build_unet(UNET)), plan), accelerate_decoder(decoder, plan))
+
+
+def train(count: int) -> float:
+    """Milliseconds of a step on so many devices."""
+    plan = plans(BATCH)[0]
+    settings = {"rank": 16, "alpha": 8, "epochs": 1, "steps_per_epoch": LAST, "batch_size": BATCH}
+    with tempfile.TemporaryDirectory() as folder:
+        task = job(settings | {"deterministic": False}, Path(folder))
+        with together(task, partial(one_process, plan=plan), count) as rank:
+            one_process(task, rank, plan=plan)
+    return round(1000 * (Clock.times[LAST] - Clock.times[FIRST]) / (LAST - FIRST), 1)
+
+
+def one_process(task: Job, rank: Rank, *, plan: TrainPlan) -> None:
+    """A device's part of the training."""
+    loop.Keeper, loop.LOOK_EVERY, Clock.times = Clock, FIRST, {}  # type: ignore[misc]
+    unet = network(lambda: architecture.build_unet(UNET), getattr(torch, plan.dtype))
+    lora.inject(unet, 16, 8, task.story.train.targets, 0)
+    made = make_network(unet, plan, task.story.train, "cuda", shapes=1)
+    module = LoraTraining(made, examples(), task.story.train, fused=True)
+    begun = time.perf_counter()
+    loop.fit(task, module, plan, Checkpoints(task.run.train / "checkpoints", "0" * 64), None, rank)
+    print(f"rank {rank.number} of {rank.count}: {time.perf_counter() - begun:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()

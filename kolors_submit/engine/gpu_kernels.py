@@ -1,0 +1,43 @@
+"""Which of torch's kernels a GPU runs: attention's, and those that are compiled."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+Compilable = TypeVar("Compilable", bound=Callable[..., Any])
+
+SHAPES = 64
+"""Kinds of blocks that may be compiled: widths, picture sizes, batches, devices, with and without gradients."""
+
+COMPILATION: dict[str, Any] = {
+    "dynamic": False,
+    "fullgraph": True,
+    # Of the two kernels for a layer norm the one that keeps its row in registers, which is the second (torch's own
+    # comment has it the other way round); by torch's rule rows of more than 1024 values are read twice.
+    "options": {"triton.multi_kernel": 3},
+}
+
+
+@contextlib.contextmanager
+def fast_attention() -> Iterator[None]:
+    """Within the block, attention is cuDNN's where that can be, else the fastest that can."""
+    backends = [SDPBackend.CUDNN_ATTENTION, SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
+    with sdpa_kernel(backends, set_priority=True):
+        yield
+
+
+def compiled(block: Compilable) -> Compilable:
+    """A function, or a module in place, compiled once for each shape it meets; the choice of kernels is torch's rule,
+    never a measurement, so that every process makes the same one.
+    """
+    torch._dynamo.config.recompile_limit = max(SHAPES, torch._dynamo.config.recompile_limit)
+    if isinstance(block, torch.nn.Module):
+        block.compile(**COMPILATION)
+        return block
+    made: Compilable = torch.compile(block, **COMPILATION)  # type: ignore[assignment]
+    return made
