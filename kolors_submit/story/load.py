@@ -67,7 +67,8 @@ def validate(document: Document) -> tuple[Story | None, list[Problem]]:
     try:
         story = Story.model_validate(document.values)
     except ValidationError as error:
-        problems += [document.problem(_location(document.values, item), sentence(item)) for item in error.errors()]
+        found = [(_location(document.values, item), item) for item in error.errors()]
+        problems += [document.problem(path, sentence(item, path)) for path, item in found]
     if isinstance(schema, int) and schema < 1:
         problems.append(document.problem(("schema",), f"is {schema}; the first format is 1"))
     problems += _panel_count_problem(document)

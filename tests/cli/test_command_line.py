@@ -88,6 +88,7 @@ def test_no_verb_lists_them(capsys):
         (["weights", "fetch", "sdxl"], "sdxl: unknown weights; choose from kolors"),
         (["weights", "fetch"], "cannot ask without a terminal; pass --yes"),
         (["weights", "verify", "kolors"], "has no recorded digests"),
+        (["weights", "verify", "nosuch"], "nosuch: unknown weights; choose from kolors"),
         (["compare", "nowhere"], "compare needs two runs"),
         (["compare", "nowhere", "nowhere"], "nowhere is not a run folder"),
     ],
