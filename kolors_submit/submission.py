@@ -14,7 +14,7 @@ from kolors_submit.errors import InputError
 from kolors_submit.files import read_json
 from kolors_submit.meter import make_meter
 from kolors_submit.run import STAGES, Job, Run, run_folder
-from kolors_submit.story import load_story
+from kolors_submit.story import Story, load_story, replaced_source
 from kolors_submit.weights import find_base
 
 if TYPE_CHECKING:
@@ -46,12 +46,12 @@ def open_job(place: Place, report: Reporter, ask: Ask | None = None) -> Job:
     if place.settings and not place.name:
         report.note("--set without --name changes this story's usual run folder; --name r32 would keep both")
     meter = make_meter(place.price, place.budget)
-    _refuse_call(place)
+    written = _refuse_call(place)
     base = find_base(place.base, report, place.device, ask, place.yes)
     story = load_story(place.story, base.name, place.settings)
     run = run_folder(place.runs, place.story, base.name, place.name)
     report = dataclasses.replace(report, meter=meter)
-    return Job(story, base, run, find_device(place.device), report, place.vram)
+    return Job(story, base, run, find_device(place.device), report, place.vram, place.story, written)
 
 
 def find_bundle(place: Place, report: Reporter, ask: Ask | None = None) -> Run:
@@ -143,11 +143,11 @@ def _say_summary(job: Job, figures: dict[str, Any]) -> None:
         say("next", f"open {page}; this is a demonstration, a contest entry is made on a GPU with --base kolors")
 
 
-def _refuse_call(place: Place) -> None:
-    """Raises StoryError for a story with problems, InputError for a name that no folder should have."""
+def _refuse_call(place: Place) -> Story:
+    """The story as it is written; raises StoryError for its problems, InputError for a name that no folder can have."""
     if place.name is not None and not _is_plain(place.name):
         raise InputError(f"--name {place.name}: use letters, digits, dots, dashes and underscores")
-    load_story(place.story, settings=place.settings)
+    return load_story(place.story, settings=place.settings)
 
 
 def _is_plain(name: str) -> bool:
@@ -157,6 +157,9 @@ def _is_plain(name: str) -> bool:
 def _data(job: Job) -> bool:
     from kolors_submit.data import prepare
 
+    replaced = job.written and replaced_source(job.written, job.story, job.base.name)
+    if replaced:
+        job.report.note(replaced)
     return prepare(job)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from kolors_submit import submission
+from kolors_submit.cli import run
 from kolors_submit.errors import InputError, OutsideError
 from kolors_submit.report import quiet
 from kolors_submit.run import Run
@@ -88,3 +89,18 @@ def test_a_second_process_is_told_who_holds_the_folder(finished, tiny_base):
         pytest.raises(OutsideError, match=rf"`train`, process {os.getpid()} on"),
     ):
         submission.submission(job)
+
+
+def test_pictures_that_a_base_replaces_are_said(tmp_path, tiny_base, capsys):
+    """An entrant's own pictures are not what a base's part of a copied story trains on."""
+    values = story_values(write_pictures(tmp_path / "pictures"))
+    values["bases"] = {"tiny": {"dataset": values["dataset"]}}
+    values["dataset"] = {"source": "./mine"}
+    story = write_story(tmp_path / "story.yaml", values)
+    place = ["data", str(story), "--base", str(tiny_base), "--runs", str(tmp_path / "runs"), "--device", "cpu"]
+    said = f"note: dataset.source is {tmp_path / 'pictures'} (bases.tiny), not ./mine\n"
+    for _ in range(2):
+        assert run(place) == 0
+        assert said in capsys.readouterr().err
+    assert run([*place, "--set", f"dataset.source={tmp_path / 'pictures'}"]) == 0
+    assert "bases.tiny" not in capsys.readouterr().err, "as the call says"

@@ -2,7 +2,7 @@
 
 from kolors_submit.story.captioners import Captioner, JuicerCaptions, TaggerCaptions, VisionCaptions
 from kolors_submit.story.document import Document, Problem, StoryError, read_document
-from kolors_submit.story.load import load_story, resolve, validate
+from kolors_submit.story.load import load_story, replaced_source, resolve, validate
 from kolors_submit.story.model import (
     Dataset,
     Filters,
@@ -41,6 +41,7 @@ __all__ = [
     "load_story",
     "panel_prompt",
     "read_document",
+    "replaced_source",
     "resolve",
     "token_count",
     "validate",

@@ -55,6 +55,12 @@ def resolve(story: Story, base: str, settings: Sequence[str] = ()) -> Story:
     return resolved
 
 
+def replaced_source(written: Story, resolved: Story, base: str) -> str | None:
+    """A sentence where the pictures are not those that the story names first, because its part for a base says so."""
+    source, said = resolved.dataset.source, written.dataset.source
+    return None if source == said else f"dataset.source is {source} (bases.{base}), not {said}"
+
+
 def validate(document: Document) -> tuple[Story | None, list[Problem]]:
     """The story of a document, or None, and every problem found in it (hints left out)."""
     schema = document.values.get("schema")
