@@ -14,7 +14,8 @@ from kolors_submit.errors import InputError
 from kolors_submit.files import read_json
 from kolors_submit.meter import make_meter
 from kolors_submit.run import STAGES, Job, Run, run_folder
-from kolors_submit.story import Story, load_story, replaced_source
+from kolors_submit.stale import refuse_stale
+from kolors_submit.story import Story, load_story, refuse_unfilled, replaced_source
 from kolors_submit.weights import find_base
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ def submission(job: Job) -> dict[str, Any]:
 
     Raises what a stage raises: RuleError where the gate or the check fails.
     """
+    refuse_unfilled(job.story, job.story_file)
     with job.run.hold("submission"):
         for stage in _STAGES.values():
             stage(job)
@@ -91,15 +93,14 @@ def submission(job: Job) -> dict[str, Any]:
 
 
 def run_stage(job: Job, name: str) -> bool:
-    """One stage by itself; raises InputError where an earlier one has not been run. True if anything was done."""
-    earlier = STAGES[: STAGES.index(name)]
+    """One stage by itself; True if anything was done.
+
+    Raises InputError where an earlier one has not been run, or not since the story changed.
+    """
+    if name not in _WITHOUT_WORDS:
+        refuse_unfilled(job.story, job.story_file)
     with job.run.hold(name):
-        for before in earlier:
-            if not job.run.stage(before).path.is_file():
-                raise InputError(
-                    f"{job.run.folder} has no finished {before} stage; run `kolors-submit {before}` first, "
-                    "or `kolors-submit submission` for everything"
-                )
+        refuse_stale(job, STAGES[: STAGES.index(name)])
         worked = _STAGES[name](job)
     if worked and job.report.meter:
         job.report.stage("cost", job.report.meter.words())
@@ -190,3 +191,6 @@ def _bundle(job: Job) -> bool:
 
 _STAGES: dict[str, Callable[[Job], bool]] = dict(zip(STAGES, (_data, _train, _render, _score, _bundle), strict=True))
 """By name, in the order in which they run; each is imported when it is called."""
+
+_WITHOUT_WORDS = ("data", "train")
+"""Stages that a style needs and that no panel's words go into: a story may be unfinished there."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,9 +15,10 @@ from kolors_submit import submission
 from kolors_submit.cli import run
 from kolors_submit.errors import InputError, OutsideError
 from kolors_submit.report import quiet
-from kolors_submit.run import Run
+from kolors_submit.run import STAGES, Run
+from kolors_submit.story.blanks import BLANKS
 from tests.clock import idle_seconds
-from tests.pipeline import command, story_values, submit, write_pictures, write_story
+from tests.pipeline import command, digests, story_values, submit, write_pictures, write_story
 
 ROOT = Path(__file__).parents[1]
 SECOND_RUN_SECONDS = 3.0
@@ -71,6 +73,52 @@ def test_bundle_zip_and_check_of_a_finished_run(finished, tiny_base):
         result = subprocess.run([*program, "check", *what, "--json"], capture_output=True, text=True, cwd=ROOT)
         assert result.returncode == 0, result.stderr
         assert all(problem["level"] == "warn" for problem in json.loads(result.stdout)["problems"])
+
+
+@pytest.mark.parametrize(
+    ("setting", "stage", "changed", "done"),
+    [
+        ("panels.1.prompt='{小雨}骑马'", "render", "panel 1 changed", "the panels were rendered"),
+        ("panels.8.seed=99", "render", "panel 8 changed", "the panels were rendered"),
+        ("render.steps=3", "render", "render.steps changed", "the panels were rendered"),
+        ("title=晴天", "render", "title changed", "the panels were rendered"),
+        ("train.rank=2", "train", "train.rank changed", "the LoRA was trained"),
+        ("dataset.limit=3", "data", "dataset.limit changed", "the training pictures were prepared"),
+        ("gate.threshold=0.5", "score", "gate.threshold changed", "the panels were scored"),
+    ],
+)
+def test_no_stage_goes_on_from_what_an_older_story_left(finished, tiny_base, capsys, setting, stage, changed, done):
+    story, runs, _ = finished
+    place = [str(story), "--base", str(tiny_base), "--runs", str(runs), "--device", "cpu"]
+    verbs = STAGES[STAGES.index(stage) + 1 :]
+    for verb in verbs:
+        assert run([verb, *place]) == 0
+    before = digests(Run(runs / "story/tiny"))
+    capsys.readouterr()
+    for verb in verbs:
+        assert run([verb, *place, "--set", setting]) == 2
+        assert f"{changed} since {done}; run `kolors-submit {stage}` first" in capsys.readouterr().err
+    assert digests(Run(runs / "story/tiny")) == before
+
+
+def test_a_picture_edited_by_hand_is_no_panel(finished, tiny_base, tmp_path, capsys):
+    story, runs, _ = finished
+    shutil.copytree(runs, tmp_path / "runs")
+    (tmp_path / "runs/story/tiny/render/02.png").write_bytes(b"painted over")
+    assert run(["score", str(story), "--base", str(tiny_base), "--runs", str(tmp_path / "runs")]) == 2
+    assert "render/02.png is missing or was edited since the panels were rendered" in capsys.readouterr().err
+
+
+def test_a_template_trains_and_draws_nothing(tmp_path, tiny_base, capsys):
+    values = story_values(write_pictures(tmp_path / "pictures"))
+    values["characters"] = {"小雨": BLANKS["zh"].description}
+    values["panels"][2]["scene"] = "(title 3)"
+    story = write_story(tmp_path / "story.yaml", values)
+    place = [str(story), "--base", str(tiny_base), "--runs", str(tmp_path / "runs"), "--device", "cpu"]
+    for verb in ("submission", "render", "score", "bundle", "explore"):
+        assert run([verb, *place]) == 2
+        assert f"{story} is still a template: characters.小雨, panel 3 hold its words" in capsys.readouterr().err
+    assert run(["data", *place]) == 0
 
 
 def test_a_story_with_mistakes_stops_before_anything_is_made(tmp_path, tiny_base):

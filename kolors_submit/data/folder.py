@@ -35,7 +35,9 @@ def find_folder(place: str, beside: Path | None = None) -> Path:
     if any(path.exists() for path in tried):
         what = "is a file, not a folder"
     else:
-        both = f" (looked in {shown(str(beside.parent))} and in the working folder)" if beside and len(tried) > 1 else ""
+        both = (
+            f" (looked in {shown(str(beside.parent))} and in the working folder)" if beside and len(tried) > 1 else ""
+        )
         what = f"is not a folder here{both}"
     raise InputError(
         f"dataset.source {shown(place)} {what}; name a folder of pictures, modelscope:owner/dataset, "

@@ -6,6 +6,7 @@ import difflib
 import re
 
 from kolors_submit.base_names import NAMED
+from kolors_submit.story.blanks import unfilled
 from kolors_submit.story.document import Document, Problem
 from kolors_submit.story.model import Story
 from kolors_submit.story.prompts import panel_prompt
@@ -46,6 +47,10 @@ def hints(document: Document, story: Story) -> list[Problem]:
         document.problem(("bases", name), f"is a base of your own; did you mean {near[0]}?", hint=True)
         for name in story.bases
         if name not in NAMED and (near := difflib.get_close_matches(name, NAMED, 1))
+    ]
+    found += [
+        document.problem(path, f"still holds the template's words ({words}); write your own", hint=True)
+        for path, words in unfilled(story)
     ]
     for index, panel in enumerate(story.panels):
         prompt = panel_prompt(story, panel).positive

@@ -290,7 +290,11 @@ def test_hints(tmp_path):
     ("first", "second", "many"),
     [
         ("一位红色长发、身穿蓝色连衣裙、头戴贝雷帽的女孩", "一位银色短发、身穿紫色长袍的老奶奶", False),
-        ("一位红色长发、身穿蓝色连衣裙、头戴贝雷帽的女孩", "一位银发短发、身穿紫色的长袍、戴眼镜、围巾和帽子的老奶奶", True),
+        (
+            "一位红色长发、身穿蓝色连衣裙、头戴贝雷帽的女孩",
+            "一位银发短发、身穿紫色的长袍、戴眼镜、围巾和帽子的老奶奶",
+            True,
+        ),
         ("a boy with short golden hair, wearing a red sweater", "a woman with silver hair and a green coat", False),
         (
             "a boy with golden hair, a red sweater, blue trousers and black boots",
