@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from kolors_submit.cli.answer import Answer
+from kolors_submit.cli.named import refuse_place
 from kolors_submit.cli.options import open_job, placed, reporter, said
 from kolors_submit.errors import InputError
 
@@ -31,6 +32,7 @@ def command(
         raise click.UsageError("--predictor goes with --images; a story is scored by its base's predictor")
     report = reporter(quiet)
     if images is not None:
+        refuse_place("the pictures of --images are scored as they are", allowed=("--device",))
         if not images.is_dir():
             raise InputError(f"--images {images}: no such folder")
         from kolors_submit.device import find_device
