@@ -30,22 +30,26 @@ class Side:
     sheet: Path | None
 
 
-def compare(paths: Sequence[Path], page: Path, report: Reporter) -> list[dict[str, Any]]:
-    """Show the runs in `paths` as a table, write them to `page`, and return them as JSON values.
+def compare(paths: Sequence[Path], page: Path, report: Reporter) -> dict[str, Any]:
+    """Show the runs in `paths` as a table and write them to `page`; returns them, and what differs, as JSON values.
 
     Raises InputError where a path is no run folder, or only one is given.
     """
     if len(paths) < 2:
         raise InputError("compare needs two runs or more, as in runs/watercolor/kolors runs/watercolor-r32/kolors")
     sides = [read_side(path) for path in paths]
-    rows = differing(sides) + figure_rows(sides)
+    settings = differing(sides)
+    rows = settings + figure_rows(sides)
     report.table("runs", ("", *(side.label for side in sides)), [(name, *map(_shown, values)) for name, values in rows])
     predictors = {side.figures["predictor"] for side in sides if "predictor" in side.figures}
     if len(predictors) > 1:
         report.note(f"scores by different predictors do not compare: {', '.join(sorted(predictors))}")
     write_text(page, _html(sides, rows))
     report.say(f"both sheets, side by side: {page}")
-    return [{"run": side.label, "settings": side.settings, "figures": side.figures} for side in sides]
+    return {
+        "runs": [{"run": side.label, "settings": side.settings, "figures": side.figures} for side in sides],
+        "differing": [{"setting": name, "values": values} for name, values in settings],
+    }
 
 
 def find_run(path: Path) -> Run:

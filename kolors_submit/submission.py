@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from kolors_submit.story import Story, load_story, refuse_unfilled, replaced_sou
 from kolors_submit.weights import find_base
 
 if TYPE_CHECKING:
+    from kolors_submit.bundle.finding import Finding
     from kolors_submit.report import Reporter
     from kolors_submit.weights.download import Ask
 
@@ -75,21 +76,29 @@ def find_bundle(place: Place, report: Reporter, ask: Ask | None = None) -> Run:
     return there[0]
 
 
-def submission(job: Job) -> dict[str, Any]:
-    """Run every stage that has something to do, then check the bundle; returns the figures of the summary.
+@dataclass(frozen=True)
+class Finished:
+    """A submission whose bundle passes the check: the summary's figures, and what the check warns of."""
 
-    Raises what a stage raises: RuleError where the gate or the check fails.
+    figures: dict[str, Any]
+    warnings: Sequence[Finding]
+
+
+def submission(job: Job) -> Finished:
+    """Run every stage that has something to do, then check the bundle.
+
+    Raises what a stage raises: BelowGate, and CheckError where the check fails.
     """
     refuse_unfilled(job.story, job.story_file)
     with job.run.hold("submission"):
         for stage in _STAGES.values():
             stage(job)
-        check(job)
+        warnings = [finding for finding in check(job) if finding.level == "warn"]
     figures = summary(job.run)
     if job.report.meter:
         figures["cost"] = round(job.report.meter.spent(), 4)
     _say_summary(job, figures)
-    return figures
+    return Finished(figures, warnings)
 
 
 def run_stage(job: Job, name: str) -> bool:
@@ -107,11 +116,11 @@ def run_stage(job: Job, name: str) -> bool:
     return worked
 
 
-def check(job: Job) -> None:
-    """Hold the bundle of a job to every rule; raises RuleError with the findings."""
+def check(job: Job) -> list[Finding]:
+    """Hold the bundle of a job to every rule; raises CheckError with the findings."""
     from kolors_submit.bundle.check import check_bundle
 
-    check_bundle(job.run.bundle, job.report)
+    return check_bundle(job.run.bundle, job.report)
 
 
 def summary(run: Run) -> dict[str, Any]:

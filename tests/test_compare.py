@@ -39,7 +39,9 @@ def test_what_differs_and_every_figure(tmp_path):
     make_run(tmp_path / "a/kolors", 8, 6.1)
     make_run(tmp_path / "b/kolors", 32, 6.4, sheet=False)
     page = tmp_path / "page.html"
-    sides = compare([tmp_path / "a", tmp_path / "b/kolors"], page, quiet())
+    compared = compare([tmp_path / "a", tmp_path / "b/kolors"], page, quiet())
+    sides = compared["runs"]
+    assert compared["differing"] == [{"setting": "train.rank", "values": [8, 32]}]
     assert [side["settings"]["train.rank"] for side in sides] == [8, 32]
     assert [side["figures"]["score"] for side in sides] == [6.1, 6.4]
     assert sides[0]["figures"] == {
@@ -64,7 +66,7 @@ def test_digests_say_nothing_to_people(tmp_path):
     for name, sha in (("a", "0" * 64), ("b", "1" * 64)):
         inputs = {"base": sha, "files": {"x.png": sha, "y.png": "unreadable"}, "targets": ["to_q", name], "none": {}}
         Run(tmp_path / name).stage("train").finish(inputs, [])
-    one, other = compare([tmp_path / "a", tmp_path / "b"], tmp_path / "page.html", quiet())
+    one, other = compare([tmp_path / "a", tmp_path / "b"], tmp_path / "page.html", quiet())["runs"]
     assert one["settings"] == {"train.files.y.png": "unreadable", "train.targets": ["to_q", "a"]}
     assert other["settings"]["train.targets"] == ["to_q", "b"]
 

@@ -42,6 +42,25 @@ def test_the_answer_names_what_was_made(finished, tiny_base):
     assert all(seconds > 0 for seconds in answer["metrics"]["seconds"].values())
 
 
+def test_what_the_check_warns_of_is_in_the_answer(finished, tiny_base, capsys):
+    story, runs, answer = finished
+    assert run(["check", "--story", str(story), "--base", str(tiny_base), "--runs", str(runs), "--json"]) == 0
+    checked = json.loads(capsys.readouterr().out)["problems"]
+    assert answer["problems"] == checked and {one["rule"] for one in checked} >= {"demonstration", "data"}
+
+
+@pytest.mark.parametrize("verb", ["score", "submission"])
+def test_below_the_gate_the_answer_still_has_the_scores(finished, tiny_base, tmp_path, capsys, verb):
+    story, runs, answer = finished
+    shutil.copytree(runs, tmp_path / "runs")
+    place = ["--base", str(tiny_base), "--runs", str(tmp_path / "runs"), "--device", "cpu", "--json"]
+    assert run([verb, str(story), *place, "--set", "gate.threshold=10"]) == 1
+    below = json.loads(capsys.readouterr().out)
+    assert (below["metrics"]["mean"], below["metrics"]["passed"]) == (answer["metrics"]["mean"], False)
+    assert str(tmp_path / "runs/story/tiny/score/scores.json") in below["outputs"].values()
+    assert "bundle" not in below["outputs"], "the one that is there is of another story"
+
+
 def test_a_second_run_says_so_quickly_and_without_torch(finished, tiny_base):
     story, runs, _ = finished
     program = (
