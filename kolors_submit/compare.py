@@ -138,10 +138,15 @@ def _shown(value: Any) -> str:
 def _html(sides: Sequence[Side], rows: Sequence[tuple[str, list[Any]]]) -> str:
     """The page: one file, no script, nothing from the network."""
     from jinja2 import Environment, StrictUndefined
+    from markupsafe import Markup
+
+    from kolors_submit.bundle.typeface import font_faces
 
     template = Environment(autoescape=True, undefined=StrictUndefined).from_string(_PAGE.read_text("utf-8"))
     sheets = [(side.label, None if side.sheet is None else _data_url(side.sheet)) for side in sides]
-    return template.render(sheets=sheets, rows=[(name, [_shown(value) for value in values]) for name, values in rows])
+    cells = [(name, [_shown(value) for value in values]) for name, values in rows]
+    faces = font_faces("".join(text for name, values in cells for text in (name, *values)))
+    return template.render(sheets=sheets, rows=cells, faces=Markup(faces))  # noqa: S704 - the package's own letters
 
 
 def _data_url(path: Path) -> str | None:

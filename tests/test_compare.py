@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import io
+import re
+
 import pytest
+from fontTools.ttLib import TTFont
 from PIL import Image
 
 from kolors_submit.compare import compare
@@ -79,7 +84,18 @@ def test_a_strangers_words_are_no_markup(tmp_path):
     assert "<b>a" not in html
     assert "<img src=x>" not in html
     assert "default-src 'none'" in html
-    assert "http" not in html.replace("http-equiv", "")
+    assert "http" not in re.sub(r"url\(data:[^)]*\)", "", html.replace("http-equiv", ""))
+
+
+def test_the_page_has_its_own_hanzi(tmp_path):
+    for name, title in (("a", "晴天"), ("b", "雨天")):
+        Run(tmp_path / name).stage("render").finish({"title": title}, [])
+    compare([tmp_path / "a", tmp_path / "b"], tmp_path / "page.html", quiet())
+    source = re.search(
+        r'"Story Hanzi"; src: url\(data:font/woff;base64,([^)]*)\)', (tmp_path / "page.html").read_text()
+    )
+    with TTFont(io.BytesIO(base64.b64decode(source[1]))) as font:
+        assert {chr(code) for code in font.getBestCmap()} == set("晴雨天")
 
 
 def test_scores_of_different_predictors_are_noted(tmp_path, capsys):

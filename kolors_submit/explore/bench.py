@@ -21,7 +21,7 @@ from kolors_submit.run import Job
 from kolors_submit.sheet import story_sheet
 from kolors_submit.story import panel_prompt, refuse_unfilled
 
-NAME, FORMAT = "explore", 2
+NAME, FORMAT = "explore", 3
 SHOWN = 3
 """Candidates of each panel in the table."""
 
