@@ -6,7 +6,6 @@ and its result would be no story's: it is refused until the stages before it are
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -60,7 +59,7 @@ def _said(name: str, reason: str) -> str:
         return reason
     first, _, rest = key.partition(".")
     if first == "panels":
-        return f"panel {int(re.sub(r'[.].*', '', rest))}{changed}"
+        return f"panel {int(rest.partition('.')[0])}{changed}"
     return f"{_SETTINGS[name]}.{rest}{changed}" if first == "settings" else f"{_NAMES.get(first, key)}{changed}"
 
 
