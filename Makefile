@@ -105,7 +105,7 @@ story: $(STAMP) ## check the story file
 weights: $(STAMP) ## list known weights; ARGS='fetch kolors' or ARGS=verify
 	@$(SUBMIT) weights $(or $(ARGS),list)
 doctor: $(STAMP) ## say what this machine has and lacks
-	@$(SUBMIT) doctor --story "$(STORY)" --runs "$(RUNS)" $(ARGS)
+	@$(SUBMIT) doctor --story "$(STORY)" --base "$(BASE)" --runs "$(RUNS)" $(ARGS)
 
 # ------------------------------------------------------------------------------------------------ the container image
 

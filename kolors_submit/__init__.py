@@ -9,7 +9,8 @@
       check   every rule of the contest and our own                   kolors_submit.bundle
 
 Each stage reads and writes one run folder (`run`) and nothing else. `submission` runs them all, and has two panels
-drawn without the LoRA too (`before`); `panels` is how any of them is made. Around them: `write` makes a story,
+drawn without the LoRA too (`before`); `panels` is how any of them is made; `stale` keeps a stage that is run by itself
+from going on with an older story's results. Around them: `write` makes a story,
 `explore` tries seeds, `compare` lays runs side by side, `publish` sends a bundle, `reproduce` renders anybody's again,
 `importing` makes one of an old entry, and `export` converts LoRAs. `cli` has a file a verb; `engine` is built on
 DiffSynth, which nothing above it knows; `weights` knows where a base is. Importing this package, and everything that

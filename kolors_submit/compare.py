@@ -30,22 +30,26 @@ class Side:
     sheet: Path | None
 
 
-def compare(paths: Sequence[Path], page: Path, report: Reporter) -> list[dict[str, Any]]:
-    """Show the runs in `paths` as a table, write them to `page`, and return them as JSON values.
+def compare(paths: Sequence[Path], page: Path, report: Reporter) -> dict[str, Any]:
+    """Show the runs in `paths` as a table and write them to `page`; returns them, and what differs, as JSON values.
 
     Raises InputError where a path is no run folder, or only one is given.
     """
     if len(paths) < 2:
         raise InputError("compare needs two runs or more, as in runs/watercolor/kolors runs/watercolor-r32/kolors")
     sides = [read_side(path) for path in paths]
-    rows = differing(sides) + figure_rows(sides)
+    settings = differing(sides)
+    rows = settings + figure_rows(sides)
     report.table("runs", ("", *(side.label for side in sides)), [(name, *map(_shown, values)) for name, values in rows])
     predictors = {side.figures["predictor"] for side in sides if "predictor" in side.figures}
     if len(predictors) > 1:
         report.note(f"scores by different predictors do not compare: {', '.join(sorted(predictors))}")
     write_text(page, _html(sides, rows))
     report.say(f"both sheets, side by side: {page}")
-    return [{"run": side.label, "settings": side.settings, "figures": side.figures} for side in sides]
+    return {
+        "runs": [{"run": side.label, "settings": side.settings, "figures": side.figures} for side in sides],
+        "differing": [{"setting": name, "values": values} for name, values in settings],
+    }
 
 
 def find_run(path: Path) -> Run:
@@ -134,10 +138,15 @@ def _shown(value: Any) -> str:
 def _html(sides: Sequence[Side], rows: Sequence[tuple[str, list[Any]]]) -> str:
     """The page: one file, no script, nothing from the network."""
     from jinja2 import Environment, StrictUndefined
+    from markupsafe import Markup
+
+    from kolors_submit.bundle.typeface import font_faces
 
     template = Environment(autoescape=True, undefined=StrictUndefined).from_string(_PAGE.read_text("utf-8"))
     sheets = [(side.label, None if side.sheet is None else _data_url(side.sheet)) for side in sides]
-    return template.render(sheets=sheets, rows=[(name, [_shown(value) for value in values]) for name, values in rows])
+    cells = [(name, [_shown(value) for value in values]) for name, values in rows]
+    faces = font_faces("".join(text for name, values in cells for text in (name, *values)))
+    return template.render(sheets=sheets, rows=cells, faces=Markup(faces))  # noqa: S704 - the package's own letters
 
 
 def _data_url(path: Path) -> str | None:

@@ -13,6 +13,7 @@ from typing import Literal
 from kolors_submit import base_names
 from kolors_submit.container import changed_source, this_image
 from kolors_submit.device import main_memory, read_cuda, why_no_cuda
+from kolors_submit.errors import InputError, OutsideError
 from kolors_submit.files import free_bytes
 from kolors_submit.hold import LOCK, holder, is_held
 from kolors_submit.hub import known as hubs
@@ -39,10 +40,15 @@ class Finding:
     state: State
     subject: str
     text: str
+    exit_status: int = OutsideError.exit_status
+    """What a failure ends with."""
 
 
-def examine(story: Path | None, runs: Path, offline: bool = False) -> list[Finding]:
-    """Every finding, in the order in which a person would mend them; an examination that fails is itself a finding."""
+def examine(story: Path | None, runs: Path, offline: bool = False, base: str = "auto") -> list[Finding]:
+    """Every finding, in the order in which a person would mend them; an examination that fails is itself a finding.
+
+    `base` is the one that the story is to be made on; `auto` is Kolors where this machine's GPU can carry it.
+    """
     parts: list[tuple[str, Callable[[], Iterator[Finding]]]] = [
         ("python", _python),
         ("packages", _packages),
@@ -53,7 +59,7 @@ def examine(story: Path | None, runs: Path, offline: bool = False) -> list[Findi
         ("weights", _weights),
         *([] if offline else [("hub", _hubs)]),
         ("token", _tokens),
-        ("story", lambda: _story(story)),
+        ("story", lambda: _story(story, base)),
         ("runs", lambda: _runs(runs)),
     ]
     findings: list[Finding] = []
@@ -171,26 +177,49 @@ def _hubs() -> Iterator[Finding]:
             yield Finding("warn", "hub", f"{hub.name}: no answer from {address} ({type(error).__name__}); {needed}")
 
 
-def _story(path: Path | None) -> Iterator[Finding]:
+def _story(path: Path | None, wanted: str) -> Iterator[Finding]:
+    """The story's own problems, and what it needs on its base; on Kolors too, where that is for another machine."""
     if path is None:
         return
-    from kolors_submit.errors import InputError
-    from kolors_submit.story import load_story
+    from kolors_submit.data.needs import find_needs
+    from kolors_submit.story import load_story, refuse_unfilled, replaced_source, resolve
 
     try:
+        base = _base_name(wanted)
         story = load_story(path)
+        resolved = resolve(story, base)
+        refuse_unfilled(story, path)
     except InputError as error:
-        yield Finding("fail", "story", str(error).splitlines()[0] + " (`kolors-submit story check` shows all)")
+        first, *others = str(error).splitlines()
+        more = f" (and {len(others)} more: `kolors-submit story check {path}`)" if others else ""
+        yield Finding("fail", "story", first + more, InputError.exit_status)
         return
     yield Finding(
-        "ok", "story", f"{story.title}: {len(story.panels)} panels of {story.render.width}x{story.render.height}"
+        "ok", "story", f"{story.title}: {len(story.panels)} panels of {resolved.render.width}x{resolved.render.height}"
     )
-    cuda = read_cuda()
-    overrides = story.bases.get(base_names.PICTUREBOOK)
-    if (cuda is None or not cuda.usable or cuda.memory < SMALLEST_GPU) and overrides is None:
+    if base == base_names.PICTUREBOOK and base not in story.bases:
         yield Finding(
             "warn", "story", "has no settings for the embedded base (bases.picturebook), and Kolors needs a GPU"
         )
+    if replaced := replaced_source(story, resolved, base):
+        yield Finding("warn", "story", replaced)
+    for need in find_needs(resolved.dataset, path):
+        yield Finding(need.state, "story", need.text, need.exit_status)
+    on_kolors = resolve(story, base_names.KOLORS).dataset
+    if base != base_names.KOLORS and on_kolors != resolved.dataset:
+        for need in find_needs(on_kolors, path):
+            yield Finding("ok" if need.state == "ok" else "warn", "story", f"on Kolors: {need.text}")
+
+
+def _base_name(wanted: str) -> str:
+    """What the base that is wanted is called in a story; raises InputError where there is none of that name."""
+    if wanted == "auto":
+        cuda = read_cuda()
+        carried = cuda is not None and cuda.usable and cuda.memory >= SMALLEST_GPU
+        return base_names.KOLORS if carried else base_names.PICTUREBOOK
+    if wanted not in base_names.NAMED and not Path(wanted).is_dir():
+        raise InputError(f"--base {wanted}: no such folder; choose auto, kolors, picturebook or a base's folder")
+    return wanted if wanted in base_names.NAMED else Path(wanted).resolve().name
 
 
 def _runs(runs: Path) -> Iterator[Finding]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,10 @@ from kolors_submit.bundle.opened import Opened, open_values
 from kolors_submit.bundle.rules_contents import CONTEST_NAME, is_contest_name
 from kolors_submit.errors import InputError, OutsideError
 from kolors_submit.files import file_digest, write_json, write_text
+from kolors_submit.hub.known import find_token, token_advice
 from kolors_submit.report import Reporter
 from kolors_submit.story import Story
+from kolors_submit.weights.download import gigabytes
 
 FORMAT = 1
 PUBLISHED = "published.json"
@@ -56,18 +58,23 @@ def publish(bundle: Path, target: Target, report: Reporter) -> dict[str, Any]:
         check_bundle(folder, report)
         opened, _ = open_values(folder, manifest.files_below(folder))
         assert opened.story is not None  # a bundle without a story does not pass the check
+        files = _files(folder)
+        if target.dry_run:
+            _say_files(files, report)
         _refuse_demonstration(opened, target)
         name = _name(opened.story, target, report)
         display_name = _display_name(opened, target, report)
         repository = hubs.open_hub(target.hub or opened.story.submission.hub, name)
-        files = _files(folder)
+        if target.dry_run and find_token(repository.hub) is None:
+            report.note(f"{token_advice(repository.hub)}; what {name} holds already is not looked at without one")
+            return _summary(repository, opened.story, display_name, folder, Plan(list(files), [], exists=False))
         account = repository.account()
         report.stage("publish", f"{bundle} to {repository.hub}:{name} as {account}")
         if account != name.split("/")[0]:
             report.note(f"the token belongs to {account}; {name} has to be one that {account} may write to")
         plan = _plan(folder, files, repository)
         if target.dry_run:
-            _say_plan(plan, report)
+            _say_plan(plan, files, report)
             return _summary(repository, opened.story, display_name, folder, plan)
         _send(folder, plan, repository, display_name, target.private, report)
         _compare(folder, files, repository)
@@ -85,7 +92,8 @@ def _refuse_demonstration(opened: Opened, target: Target) -> None:
     if opened.is_demonstration and not target.demonstration:
         raise InputError(
             f"this bundle was made on {str(opened.base)[:80]!r}, not on Kolors: a demonstration, which no contest "
-            "accepts. Publish an entry made with --base kolors, or pass --demonstration (make: PUSH=--demonstration)"
+            "accepts. Publish an entry made with --base kolors, or pass --demonstration (make publish: "
+            "ARGS=--demonstration; make submission: PUSH=--demonstration)"
         )
 
 
@@ -141,10 +149,19 @@ def _plan(folder: Path, files: dict[str, manifest.Entry], repository: hubs.Repos
     return Plan(send, sorted(there.keys() - files.keys()), listed is not None)
 
 
-def _say_plan(plan: Plan, report: Reporter) -> None:
+def _say_files(files: Mapping[str, manifest.Entry], report: Reporter) -> None:
+    """Every file of the bundle with its size."""
+    report.stage("publish", f"{len(files)} files, {gigabytes(sum(entry.size for entry in files.values()))}")
+    for path, entry in files.items():
+        report.say(f"        {entry.size:>13,} bytes  {path}")
+
+
+def _say_plan(plan: Plan, files: Mapping[str, manifest.Entry], report: Reporter) -> None:
+    """What of them the hub lacks."""
     said = "exists" if plan.exists else "would be created"
-    report.say(f"        the repository {said}; {len(plan.send)} files to send, {len(plan.delete)} to delete")
-    for path in (*plan.send, *(f"{path} (delete)" for path in plan.delete)):
+    size = gigabytes(sum(files[path].size for path in plan.send))
+    report.say(f"        the repository {said}; {len(plan.send)} files to send ({size}), {len(plan.delete)} to delete")
+    for path in (*(plan.send if len(plan.send) < len(files) else ()), *(f"{path} (delete)" for path in plan.delete)):
         report.say(f"        {path}")
 
 

@@ -206,3 +206,7 @@ class Job:
     report: Reporter
     vram: float | None = None
     """The size in GB of the card that this job is to fit, where it is not the one that is there."""
+    story_file: Path | None = None
+    """Where the story was read from; a relative `dataset.source` is looked for beside it first."""
+    written: Story | None = None
+    """The story as that file says it, before its part for this base replaced anything."""

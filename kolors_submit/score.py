@@ -29,10 +29,14 @@ DECIMALS = 6
 """Scores are kept to this many decimals; the predictor itself is good to fewer."""
 
 
+class BelowGate(RuleError):
+    """Panels that were scored, and that the story's gate does not let pass; scores.json says by how much."""
+
+
 def score(job: Job) -> bool:
     """Score the rendered panels and compare them, write scores.json, and hold it to the story's gate.
 
-    True if anything was computed. Raises RuleError below a threshold (scores.json is written all the same, and the
+    True if anything was computed. Raises BelowGate below a threshold (scores.json is written all the same, and the
     next call says so again from the record), InputError where a panel is not rendered, OutsideError where there is no
     predictor.
     """
@@ -133,7 +137,7 @@ def _summary(
 
 
 def _gate(scores: dict[str, Any], report: Reporter) -> None:
-    """Raises RuleError where the mean is below the threshold, naming the panels that pull it down."""
+    """Raises BelowGate where the mean is below the threshold, naming the panels that pull it down."""
     if scores["passed"]:
         _coherence_gate(scores["coherence"])
         return
@@ -142,7 +146,7 @@ def _gate(scores: dict[str, Any], report: Reporter) -> None:
     report.table(f"scores by {scores['predictor']['name']}", ("panel", "score", "above the threshold"), rows)
     low = sorted((panel for panel in scores["panels"] if panel["score"] < threshold), key=lambda panel: panel["score"])
     named = ", ".join(f"{panel['number']} ({panel['score']:.3f})" for panel in low)
-    raise RuleError(
+    raise BelowGate(
         f"the mean score {scores['mean']:.3f} is below the threshold {threshold:g}; pulled down by panel {named}. "
         "Try other seeds or prompts for them, or train longer"
     )
@@ -155,9 +159,9 @@ def _said(coherence: dict[str, Any]) -> str:
 
 
 def _coherence_gate(coherence: dict[str, Any]) -> None:
-    """Raises RuleError where the panels are less alike than the story's own gate asks."""
+    """Raises BelowGate where the panels are less alike than the story's own gate asks."""
     if coherence["passed"] is False:
-        raise RuleError(
+        raise BelowGate(
             f"{_said(coherence)}; the story's gate.coherence is {coherence['threshold']:g}. Try another seed for the "
             "panel that fits least (`kolors-submit explore`), or words that fix the style in style.suffix"
         )

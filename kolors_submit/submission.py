@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,10 +14,12 @@ from kolors_submit.errors import InputError
 from kolors_submit.files import read_json
 from kolors_submit.meter import make_meter
 from kolors_submit.run import STAGES, Job, Run, run_folder
-from kolors_submit.story import load_story
+from kolors_submit.stale import refuse_stale
+from kolors_submit.story import Story, load_story, refuse_unfilled, replaced_source
 from kolors_submit.weights import find_base
 
 if TYPE_CHECKING:
+    from kolors_submit.bundle.finding import Finding
     from kolors_submit.report import Reporter
     from kolors_submit.weights.download import Ask
 
@@ -46,12 +48,12 @@ def open_job(place: Place, report: Reporter, ask: Ask | None = None) -> Job:
     if place.settings and not place.name:
         report.note("--set without --name changes this story's usual run folder; --name r32 would keep both")
     meter = make_meter(place.price, place.budget)
-    _refuse_call(place)
+    written = _refuse_call(place)
     base = find_base(place.base, report, place.device, ask, place.yes)
     story = load_story(place.story, base.name, place.settings)
     run = run_folder(place.runs, place.story, base.name, place.name)
     report = dataclasses.replace(report, meter=meter)
-    return Job(story, base, run, find_device(place.device), report, place.vram)
+    return Job(story, base, run, find_device(place.device), report, place.vram, place.story, written)
 
 
 def find_bundle(place: Place, report: Reporter, ask: Ask | None = None) -> Run:
@@ -74,43 +76,51 @@ def find_bundle(place: Place, report: Reporter, ask: Ask | None = None) -> Run:
     return there[0]
 
 
-def submission(job: Job) -> dict[str, Any]:
-    """Run every stage that has something to do, then check the bundle; returns the figures of the summary.
+@dataclass(frozen=True)
+class Finished:
+    """A submission whose bundle passes the check: the summary's figures, and what the check warns of."""
 
-    Raises what a stage raises: RuleError where the gate or the check fails.
+    figures: dict[str, Any]
+    warnings: Sequence[Finding]
+
+
+def submission(job: Job) -> Finished:
+    """Run every stage that has something to do, then check the bundle.
+
+    Raises what a stage raises: BelowGate, and CheckError where the check fails.
     """
+    refuse_unfilled(job.story, job.story_file)
     with job.run.hold("submission"):
         for stage in _STAGES.values():
             stage(job)
-        check(job)
+        warnings = [finding for finding in check(job) if finding.level == "warn"]
     figures = summary(job.run)
     if job.report.meter:
         figures["cost"] = round(job.report.meter.spent(), 4)
     _say_summary(job, figures)
-    return figures
+    return Finished(figures, warnings)
 
 
 def run_stage(job: Job, name: str) -> bool:
-    """One stage by itself; raises InputError where an earlier one has not been run. True if anything was done."""
-    earlier = STAGES[: STAGES.index(name)]
+    """One stage by itself; True if anything was done.
+
+    Raises InputError where an earlier one has not been run, or not since the story changed.
+    """
+    if name not in _WITHOUT_WORDS:
+        refuse_unfilled(job.story, job.story_file)
     with job.run.hold(name):
-        for before in earlier:
-            if not job.run.stage(before).path.is_file():
-                raise InputError(
-                    f"{job.run.folder} has no finished {before} stage; run `kolors-submit {before}` first, "
-                    "or `kolors-submit submission` for everything"
-                )
+        refuse_stale(job, STAGES[: STAGES.index(name)])
         worked = _STAGES[name](job)
     if worked and job.report.meter:
         job.report.stage("cost", job.report.meter.words())
     return worked
 
 
-def check(job: Job) -> None:
-    """Hold the bundle of a job to every rule; raises RuleError with the findings."""
+def check(job: Job) -> list[Finding]:
+    """Hold the bundle of a job to every rule; raises CheckError with the findings."""
     from kolors_submit.bundle.check import check_bundle
 
-    check_bundle(job.run.bundle, job.report)
+    return check_bundle(job.run.bundle, job.report)
 
 
 def summary(run: Run) -> dict[str, Any]:
@@ -143,11 +153,11 @@ def _say_summary(job: Job, figures: dict[str, Any]) -> None:
         say("next", f"open {page}; this is a demonstration, a contest entry is made on a GPU with --base kolors")
 
 
-def _refuse_call(place: Place) -> None:
-    """Raises StoryError for a story with problems, InputError for a name that no folder should have."""
+def _refuse_call(place: Place) -> Story:
+    """The story as it is written; raises StoryError for its problems, InputError for a name that no folder can have."""
     if place.name is not None and not _is_plain(place.name):
         raise InputError(f"--name {place.name}: use letters, digits, dots, dashes and underscores")
-    load_story(place.story, settings=place.settings)
+    return load_story(place.story, settings=place.settings)
 
 
 def _is_plain(name: str) -> bool:
@@ -157,6 +167,9 @@ def _is_plain(name: str) -> bool:
 def _data(job: Job) -> bool:
     from kolors_submit.data import prepare
 
+    replaced = job.written and replaced_source(job.written, job.story, job.base.name)
+    if replaced:
+        job.report.note(replaced)
     return prepare(job)
 
 
@@ -187,3 +200,6 @@ def _bundle(job: Job) -> bool:
 
 _STAGES: dict[str, Callable[[Job], bool]] = dict(zip(STAGES, (_data, _train, _render, _score, _bundle), strict=True))
 """By name, in the order in which they run; each is imported when it is called."""
+
+_WITHOUT_WORDS = ("data", "train")
+"""Stages that a style needs and that no panel's words go into: a story may be unfinished there."""

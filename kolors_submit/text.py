@@ -11,3 +11,8 @@ STEERING = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028-\u202e\u2066-
 def tame(text: str) -> str:
     """The text with a replacement mark for every such character."""
     return STEERING.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def cut(text: str, limit: int) -> str:
+    """The text, of one longer than `limit` what fits in whole words."""
+    return text if len(text) <= limit else text[:limit].rsplit(" ", 1)[0] + " …"

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import io
+import re
+
 import pytest
+from fontTools.ttLib import TTFont
 from PIL import Image
 
 from kolors_submit.compare import compare
@@ -39,7 +44,9 @@ def test_what_differs_and_every_figure(tmp_path):
     make_run(tmp_path / "a/kolors", 8, 6.1)
     make_run(tmp_path / "b/kolors", 32, 6.4, sheet=False)
     page = tmp_path / "page.html"
-    sides = compare([tmp_path / "a", tmp_path / "b/kolors"], page, quiet())
+    compared = compare([tmp_path / "a", tmp_path / "b/kolors"], page, quiet())
+    sides = compared["runs"]
+    assert compared["differing"] == [{"setting": "train.rank", "values": [8, 32]}]
     assert [side["settings"]["train.rank"] for side in sides] == [8, 32]
     assert [side["figures"]["score"] for side in sides] == [6.1, 6.4]
     assert sides[0]["figures"] == {
@@ -64,7 +71,7 @@ def test_digests_say_nothing_to_people(tmp_path):
     for name, sha in (("a", "0" * 64), ("b", "1" * 64)):
         inputs = {"base": sha, "files": {"x.png": sha, "y.png": "unreadable"}, "targets": ["to_q", name], "none": {}}
         Run(tmp_path / name).stage("train").finish(inputs, [])
-    one, other = compare([tmp_path / "a", tmp_path / "b"], tmp_path / "page.html", quiet())
+    one, other = compare([tmp_path / "a", tmp_path / "b"], tmp_path / "page.html", quiet())["runs"]
     assert one["settings"] == {"train.files.y.png": "unreadable", "train.targets": ["to_q", "a"]}
     assert other["settings"]["train.targets"] == ["to_q", "b"]
 
@@ -77,7 +84,18 @@ def test_a_strangers_words_are_no_markup(tmp_path):
     assert "<b>a" not in html
     assert "<img src=x>" not in html
     assert "default-src 'none'" in html
-    assert "http" not in html.replace("http-equiv", "")
+    assert "http" not in re.sub(r"url\(data:[^)]*\)", "", html.replace("http-equiv", ""))
+
+
+def test_the_page_has_its_own_hanzi(tmp_path):
+    for name, title in (("a", "晴天"), ("b", "雨天")):
+        Run(tmp_path / name).stage("render").finish({"title": title}, [])
+    compare([tmp_path / "a", tmp_path / "b"], tmp_path / "page.html", quiet())
+    source = re.search(
+        r'"Story Hanzi"; src: url\(data:font/woff;base64,([^)]*)\)', (tmp_path / "page.html").read_text()
+    )
+    with TTFont(io.BytesIO(base64.b64decode(source[1]))) as font:
+        assert {chr(code) for code in font.getBestCmap()} == set("晴雨天")
 
 
 def test_scores_of_different_predictors_are_noted(tmp_path, capsys):

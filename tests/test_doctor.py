@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +12,7 @@ from kolors_submit import doctor, locked_packages
 from kolors_submit.cli import run
 from kolors_submit.device import Cuda, Gpu
 from kolors_submit.run import Run
-from tests.pipeline import story_values, write_story
+from tests.pipeline import story_values, write_pictures, write_story
 
 
 def states(findings, subject):
@@ -94,13 +95,83 @@ def test_run_folders_and_their_holders(tmp_path):
     assert f"{tmp_path}/runs/fox/tiny: free" in text
 
 
+def examined(story, base="auto"):
+    """State and text of what is said of a story."""
+    findings = doctor.examine(story, Path("runs"), offline=True, base=base)
+    return [(finding.state, finding.text) for finding in findings if finding.subject == "story"]
+
+
 def test_a_story_that_this_machine_cannot_serve(tmp_path, monkeypatch):
     monkeypatch.setattr(doctor, "read_cuda", lambda: None)
-    story = write_story(tmp_path / "story.yaml", story_values(tmp_path))
-    findings = doctor.examine(story, tmp_path, offline=True)
-    assert states(findings, "story") == ["ok", "warn"]
-    (tmp_path / "broken.yaml").write_text("panels: [")
-    assert states(doctor.examine(tmp_path / "broken.yaml", tmp_path, offline=True), "story") == ["fail"]
+    story = write_story(tmp_path / "story.yaml", story_values(write_pictures(tmp_path / "pictures")))
+    assert [state for state, _ in examined(story)] == ["ok", "warn", "ok"]
+    assert examined(story)[-1] == ("ok", f"4 training pictures in {tmp_path / 'pictures'}")
+    assert [state for state, _ in examined(story, "kolors")] == ["ok", "ok"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "broken.yaml: cannot be read (No such file"),
+        ("panels: [", "broken.yaml:1: is not YAML"),
+        ("titel: x\nrank: 3\n", "(and 5 more: `kolors-submit story check broken.yaml`)"),
+    ],
+)
+def test_a_broken_story_is_exit_2(text, said, capsys):
+    if text is not None:
+        Path("broken.yaml").write_text(text)
+    assert run(["doctor", "--offline", "--story", "broken.yaml"]) == 2
+    heard = capsys.readouterr().err
+    assert said in heard and ("more: `kolors" in heard) == ("more: `kolors" in said)
+
+
+def test_a_base_that_nobody_knows_is_exit_2(tmp_path):
+    story = write_story(tmp_path / "story.yaml", story_values(write_pictures(tmp_path / "pictures")))
+    assert run(["doctor", "--offline", "--story", str(story), "--base", "picturebok"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("dataset", "said", "status"),
+    [
+        ({"source": "gone"}, "dataset.source gone is not a folder here", 2),
+        ({"source": "empty"}, "dataset.source empty has no pictures in empty", 2),
+        ({"source": "bare"}, "2 of 2 pictures have no caption that can be used; write NAME.txt beside each", 2),
+        ({"source": "picturebook:oil"}, "picturebook:oil is no style of the picture book", 2),
+        ({"source": "bare", "captions": "vlm"}, "no model to ask: set DASHSCOPE_API_KEY", 2),
+        ({"source": "bare", "captions": "wd14"}, "wd-vit-tagger-v3 is not here; `kolors-submit weights fetch", 3),
+        ({"source": "bare", "captions": "a cat"}, None, 0),
+        ({"source": "pictures", "captions": "wd14"}, None, 0),
+    ],
+)
+def test_what_a_storys_pictures_need_is_looked_for(dataset, said, status, tmp_path, capsys, monkeypatch):
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "DASHSCOPE_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    Path("empty").mkdir()
+    write_pictures(tmp_path / "pictures")
+    for path in write_pictures(tmp_path / "bare", 2).glob("*.txt"):
+        path.unlink()
+    story = write_story(tmp_path / "story.yaml", story_values(tmp_path) | {"dataset": dataset})
+    assert run(["doctor", "--offline", "--story", "story.yaml", "--base", "kolors"]) == status
+    heard = capsys.readouterr().err
+    assert "fail" not in heard if said is None else f"fail    story     {said}" in heard, story
+
+
+def test_a_source_for_another_machine_is_a_warning(tmp_path, monkeypatch):
+    monkeypatch.setattr(doctor, "read_cuda", lambda: None)
+    values = story_values(tmp_path) | {"dataset": {"source": "./mine"}}
+    values["bases"] = {"picturebook": {"dataset": {"source": "picturebook:ink"}}}
+    story = write_story(tmp_path / "story.yaml", values)
+    replaced, used, other = examined(story)[1:]
+    assert replaced == ("warn", "dataset.source is picturebook:ink (bases.picturebook), not ./mine")
+    assert used == ("ok", "training pictures from picturebook:ink")
+    assert other[0] == "warn" and other[1].startswith("on Kolors: dataset.source ./mine is not a folder here")
+    assert examined(story, "kolors")[-1][0] == "fail"
+
+
+def test_a_template_is_not_ready(tmp_path):
+    story = write_story(tmp_path / "story.yaml", story_values(tmp_path) | {"title": "（标题）"})
+    ((state, said),) = examined(story)
+    assert state == "fail" and "is still a template: title" in said
 
 
 def test_a_broken_examination_is_a_finding(tmp_path, monkeypatch, capsys):

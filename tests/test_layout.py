@@ -19,7 +19,7 @@ HELP_SECONDS = 0.3
 # From the top of the design's order to the bottom; a module imports from its own layer only what `BESIDE` allows.
 LAYERS = (
     ("cli", "__main__"),
-    ("submission", "before", "publish", "reproduce", "importing", "explore", "compare", "doctor", "write"),
+    ("submission", "before", "stale", "publish", "reproduce", "importing", "explore", "compare", "doctor", "write"),
     ("data", "train", "render", "score", "bundle"),
     ("panels",),
     (
@@ -42,6 +42,7 @@ LAYERS = (
 BESIDE = {
     ("__main__", "cli"),
     ("submission", "before"),
+    ("submission", "stale"),
     ("train", "data"),  # read_prepared: how training reads what the data stage wrote
     ("export", "engine"),
     ("metrics", "engine"),

@@ -254,6 +254,13 @@ def test_push_says_what_publish_is_told(clone):
     assert len(make(clone, "-n", "submission").stdout.splitlines()) == 1
 
 
+def test_doctor_looks_at_the_story_on_its_base(clone):
+    (clone / ".venv").mkdir()
+    (clone / ".venv/.locked").touch()
+    said = make(clone, "-n", "doctor", "STORY=my story.yaml", "BASE=kolors").stdout
+    assert said.strip().endswith('kolors-submit doctor --story "my story.yaml" --base "kolors" --runs "runs"')
+
+
 def test_reproduce_takes_an_entry_or_a_list(clone):
     (clone / ".venv").mkdir()
     (clone / ".venv/.locked").touch()

@@ -200,6 +200,30 @@ def test_a_dry_run_sends_nothing(hub, entry):
     assert not (entry.parent / "published.json").exists()
 
 
+@pytest.mark.parametrize("where", HUBS)
+def test_a_dry_run_without_a_token_lists_files_and_sizes(hub, entry, where, monkeypatch, capsys):
+    monkeypatch.delenv("MODELSCOPE_API_TOKEN")
+    monkeypatch.delenv("HF_TOKEN")
+    assert cli.run(["publish", str(entry), "--repo", NAME, "--hub", where, "--dry-run", "--json"]) == 0
+    heard = capsys.readouterr()
+    assert "note: no " in heard.err and "token: set" in heard.err
+    for name, data in files_of(entry).items():
+        assert f"{len(data):,} bytes  {name}" in heard.err
+    assert set(json.loads(heard.out)["metrics"]["sent"]) == set(files_of(entry))
+    assert hub.asked == [] and not (entry.parent / "published.json").exists()
+
+
+def test_a_dry_run_lists_before_it_refuses(hub, tmp_path, capsys):
+    from kolors_submit.bundle.pack import pack
+
+    job = make_run(tmp_path, base="picturebook")
+    assert pack(job)
+    assert cli.run(["publish", str(job.run.bundle), "--repo", NAME, "--dry-run"]) == 2
+    heard = capsys.readouterr().err
+    assert " bytes  images/08.png" in heard
+    assert "pass --demonstration (make publish: ARGS=--demonstration; make submission: PUSH=--demonstration)" in heard
+
+
 def test_a_demonstration_has_to_be_asked_for(hub, tmp_path):
     from kolors_submit.bundle.pack import pack
 

@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from kolors_submit.cli.answer import Answer, problem
-from kolors_submit.cli.options import bundle_of, placed, reporter, said
+from kolors_submit.cli.named import named_bundle
+from kolors_submit.cli.options import placed, reporter, said
 
 
 @click.command("check", short_help="Check a bundle against every rule.")
@@ -21,13 +22,8 @@ def command(answer: Answer, /, bundle: Path | None, story: Path | None, quiet: b
     """Check anybody's bundle (a folder or a zip file) against every rule of the contest and report all findings."""
     from kolors_submit.bundle.check import check_bundle
 
-    if (bundle is None) == (story is None):
-        raise click.UsageError("name a bundle, or a story with --story")
     report = reporter(quiet)
-    if story is not None:
-        bundle = bundle_of(answer, report, story, place).bundle
-    assert bundle is not None
-    answer.outputs["bundle"] = bundle
-    findings = check_bundle(bundle, report)
+    path, _ = named_bundle(answer, report, bundle, story, place)
+    findings = check_bundle(path, report)
     answer.metrics["rules"] = len(findings)
     answer.problems += [problem(finding) for finding in findings if finding.level != "ok"]

@@ -25,5 +25,5 @@ def command(answer: Answer, /, runs: tuple[Path, ...], html: Path, quiet: bool) 
     """Show run folders (runs/watercolor/kolors ...) side by side: settings that differ, loss, score, time, sheets."""
     from kolors_submit.compare import compare
 
-    answer.metrics["runs"] = compare(runs, html, reporter(quiet))
+    answer.metrics |= compare(runs, html, reporter(quiet))
     answer.outputs["page"] = html

@@ -25,6 +25,7 @@ READERS = {
     "--alpha", type=Finite(min=0, min_open=True), help="Alpha of a file that states none.  [default: its rank]"
 )
 @click.option("--out", type=click.Path(path_type=Path), help="File to write.  [default: beside LORA]")
+@click.option("--force", is_flag=True, help="Overwrite a file that is there.")
 @said
 @click.pass_obj
 def command(
@@ -36,12 +37,13 @@ def command(
     base: str,
     alpha: float | None,
     out: Path | None,
+    force: bool,
     quiet: bool,
 ) -> None:
     """Convert a LoRA to another program's format, and read it back: every layer must be there with the same update."""
     from kolors_submit.export.formats import export
 
-    done = export(lora, to, base, None if keys == "auto" else keys, alpha, out)
+    done = export(lora, to, base, None if keys == "auto" else keys, alpha, out, force)
     report = reporter(quiet)
     report.say(f"{done.path}: {done.modules} of {done.modules} layers of {done.base} match; {READERS[to]}")
     if to == "diffsynth" and done.scale is not None:

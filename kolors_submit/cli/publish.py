@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
 import click
 
 from kolors_submit.cli.answer import Answer
-from kolors_submit.cli.options import bundle_of, placed, reporter, said
+from kolors_submit.cli.named import named_bundle
+from kolors_submit.cli.options import placed, reporter, said
 from kolors_submit.hub.known import HUBS
 
 
@@ -34,17 +36,9 @@ def command(answer: Answer, /, bundle: Path | None, story: Path | None, quiet: b
     """
     from kolors_submit.publish import Target, publish
 
-    if (bundle is None) == (story is None):
-        raise click.UsageError("name a bundle, or a story with --story")
     fields = ("repository", "hub", "display_name", "private", "demonstration", "dry_run")
     target = Target(**{name: options.pop(name) for name in fields})
     report = reporter(quiet)
-    if story is not None:
-        run = bundle_of(answer, report, story, options)
-        bundle = run.bundle
-        with run.hold("publish"):
-            answer.metrics |= publish(bundle, target, report)
-    else:
-        assert bundle is not None
-        answer.metrics |= publish(bundle, target, report)
-    answer.outputs["bundle"] = bundle
+    path, run = named_bundle(answer, report, bundle, story, options)
+    with run.hold("publish") if run is not None else contextlib.nullcontext():
+        answer.metrics |= publish(path, target, report)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from kolors_submit.cli.answer import Answer
+from kolors_submit.cli.named import refuse_place
 from kolors_submit.cli.options import open_job, placed, reporter, said
 from kolors_submit.errors import InputError
+
+if TYPE_CHECKING:
+    from kolors_submit.run import Run
 
 
 @click.command("score", short_help="Score the panels, or any folder of pictures.")
@@ -24,6 +28,7 @@ def command(
 ) -> None:
     """Score the panels and check their mean against the story's gate, or score any folder as the contest does."""
     from kolors_submit import submission
+    from kolors_submit.score import BelowGate
 
     if (story is None) == (images is None):
         raise click.UsageError("name a story, or a folder with --images")
@@ -31,6 +36,7 @@ def command(
         raise click.UsageError("--predictor goes with --images; a story is scored by its base's predictor")
     report = reporter(quiet)
     if images is not None:
+        refuse_place("the pictures of --images are scored as they are", allowed=("--device",))
         if not images.is_dir():
             raise InputError(f"--images {images}: no such folder")
         from kolors_submit.device import find_device
@@ -47,6 +53,17 @@ def command(
         return
     assert story is not None
     job = open_job(answer, report, story, place)
-    answer.metrics["worked"] = submission.run_stage(job, "score")
-    answer.metrics |= submission.summary(job.run)
-    answer.outputs["score"] = job.run.scores
+    try:
+        answer.metrics["worked"] = submission.run_stage(job, "score")
+    except BelowGate:
+        _tell(answer, job.run)
+        raise
+    _tell(answer, job.run)
+
+
+def _tell(answer: Answer, run: Run) -> None:
+    """Scores that are there, whether they pass or not."""
+    from kolors_submit import submission
+
+    answer.metrics |= submission.summary(run)
+    answer.outputs["score"] = run.scores

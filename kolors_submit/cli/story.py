@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from kolors_submit.base_names import NAMED
 from kolors_submit.cli.answer import Answer, problem
 from kolors_submit.cli.options import reporter, said
+from kolors_submit.errors import InputError
+
+if TYPE_CHECKING:
+    from kolors_submit.story import Story
 
 
 @click.group("story", short_help="Check a story file, show its prompts, write its schema.")
@@ -47,7 +53,7 @@ def check(answer: Answer, /, files: tuple[Path, ...], quiet: bool) -> None:
 
 @command.command("show", short_help="Show every panel's prompt and its length.")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--base", help="Show it as it is resolved for this base, for example picturebook.")
+@click.option("--base", metavar="BASE", help="Show it as it is resolved for kolors, picturebook or a base's folder.")
 @click.option(
     "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override a setting, for example train.rank=32."
 )
@@ -57,7 +63,9 @@ def show(answer: Answer, /, file: Path, base: str | None, settings: tuple[str, .
     """Show every panel's full prompt with its length in the model's tokens (256 at most)."""
     from kolors_submit.story import MAX_TOKENS, load_story, panel_prompt, token_count
 
-    story = load_story(file, base, settings)
+    story = load_story(file, settings=settings)
+    if base is not None:
+        story = load_story(file, _base_name(base, story), settings)
     panels = []
     for number, panel in enumerate(story.panels, start=1):
         prompt = panel_prompt(story, panel)
@@ -75,6 +83,16 @@ def show(answer: Answer, /, file: Path, base: str | None, settings: tuple[str, .
     report = reporter(quiet)
     report.table(f"{story.title} (at most {MAX_TOKENS} tokens)", columns, [[p[key] for key in columns] for p in panels])
     answer.metrics["panels"] = panels
+
+
+def _base_name(base: str, story: Story) -> str:
+    """What a base is called under the story's `bases`; raises InputError for one that nobody knows."""
+    known = dict.fromkeys((*NAMED, *story.bases))
+    if base in known:
+        return base
+    if not Path(base).is_dir():
+        raise InputError(f"--base {base}: no such base; choose {', '.join(known)} or a base's folder")
+    return Path(base).resolve().name
 
 
 @command.command("schema", short_help="Write the JSON schema that editors use.")

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from kolors_submit.cli.answer import Answer
+from kolors_submit.cli.answer import Answer, problem
 from kolors_submit.cli.options import computed, open_job, placed, reporter, said, story_argument
 
 
@@ -23,7 +23,17 @@ def command(answer: Answer, /, story: Path, quiet: bool, **place: Any) -> None:
     STORY is a story file such as stories/watercolor.yaml. What is already done is not done again.
     """
     from kolors_submit import submission
+    from kolors_submit.bundle.check import CheckError
+    from kolors_submit.score import BelowGate
 
     job = open_job(answer, reporter(quiet), story, place)
-    answer.metrics |= submission.submission(job)
-    answer.outputs |= {"bundle": job.run.bundle, "lora": job.run.lora, "scores": job.run.scores}
+    made = {"lora": job.run.lora, "scores": job.run.scores}
+    try:
+        done = submission.submission(job)
+    except (BelowGate, CheckError) as error:
+        answer.metrics |= submission.summary(job.run)
+        answer.outputs |= made if isinstance(error, BelowGate) else made | {"bundle": job.run.bundle}
+        raise
+    answer.metrics |= done.figures
+    answer.outputs |= made | {"bundle": job.run.bundle}
+    answer.problems += [problem(warning) for warning in done.warnings]

@@ -72,6 +72,8 @@ def verify(answer: Answer, /, names: tuple[str, ...], quiet: bool) -> None:
     for name in chosen:
         folder = weights.weights_folder() / name
         files = read_record(folder)["files"]
+        if not files and name not in weights.KNOWN and not folder.is_dir():
+            raise InputError(f"{name}: unknown weights; choose from {', '.join(weights.KNOWN)}")
         if not files:
             raise InputError(f"{folder} has no recorded digests; `kolors-submit weights list` shows what is here")
         problems = verify(folder)

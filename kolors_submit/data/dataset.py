@@ -9,26 +9,23 @@ data/report.json          what became of every picture of the source
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import hashlib
 import io
-import os
 import shutil
 import time
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from kolors_submit.data import account, crop, sources
+from kolors_submit.data.advice import CAPTION, PICTURE, advice, caption_advice
 from kolors_submit.data.captioning import Known, add_captions, caption_file, own_text, sidecars
 from kolors_submit.data.captions import BadCaption, caption
 from kolors_submit.data.filtering import Candidate, run_filters
 from kolors_submit.data.inputs import find_filter_predictor, stage_inputs, with_written
-from kolors_submit.data.pictures import BadPicture, decode, is_plain
+from kolors_submit.data.pictures import BadPicture, decode, is_plain, threads
 from kolors_submit.data.recipe import operators, recipe_yaml
 from kolors_submit.data.sample import Sample, shown
 from kolors_submit.errors import InputError
@@ -37,9 +34,6 @@ from kolors_submit.run import Job
 from kolors_submit.story import Captioner
 
 NAME, FORMAT = "data", 1
-MAX_THREADS = 8
-"""Each holds a decoded picture, up to a quarter of a gigabyte."""
-
 _SIDES = ("crop_left", "crop_top", "crop_right", "crop_bottom")
 _COLUMNS = ("original_width", "original_height", *_SIDES, "width", "height")
 
@@ -114,7 +108,7 @@ def _picture(folder: Path, row: Mapping[str, str]) -> Picture:
 def _prepare(job: Job, work: Path, predictor: Path | None, known: Known) -> tuple[list[Path], list[Path]]:
     """All of the stage's work; the paths of its outputs, and those of the caption files that it wrote."""
     settings = job.story.dataset
-    found = sources.samples(settings, job.story.language)
+    found = sources.samples(job)
     fates = {number: account.Fate(number, sample.name) for number, sample in enumerate(found, 1)}
     originals = {one.candidate.id: one for one in _read_all(job, found, fates, work)}
     candidates = [one.candidate for one in originals.values()]
@@ -140,10 +134,11 @@ def _prepare(job: Job, work: Path, predictor: Path | None, known: Known) -> tupl
     ]
     if not kept:
         keep_only(job.run.data, [*outputs, *sidecars(job.run)])
-        what = f"dataset.source {shown(settings.source)}"
-        raise InputError(
-            f"no picture of {what} is left; loosen dataset.filters or fix the pictures:\n{account.summary(made)}"
-        )
+        what, todo = f"dataset.source {shown(settings.source)}", advice(settings, found, fates.values())
+        raise InputError(f"no picture of {what} is left; {todo}:\n{account.summary(made)}")
+    if lacking := sum(fate.by == CAPTION for fate in fates.values()):
+        said = f"{lacking} of {len(found)} pictures are left out for want of a caption"
+        job.report.note(f"{said}; {caption_advice(settings, found)}")
     outputs += [
         write_text(job.run.data / "metadata.csv", _metadata(entries)),
         write_json(job.run.data / "data.json", {"format": FORMAT, "pictures": entries}),
@@ -160,12 +155,12 @@ def _read_all(job: Job, found: Sequence[Sample], fates: Mapping[int, account.Fat
         try:
             return _read(number, found[number - 1], job, work / "pictures")
         except BadPicture as error:
-            fates[number].end("failed", "picture", str(error))
+            fates[number].end("failed", PICTURE, str(error))
         except BadCaption as error:
-            fates[number].end("failed", "caption", str(error))
+            fates[number].end("failed", CAPTION, str(error))
         return None
 
-    with _threads() as pool, job.report.progress("read", len(found)) as advance:
+    with threads() as pool, job.report.progress("read", len(found)) as advance:
         for original in pool.map(read, fates):
             advance()
             if original is not None:
@@ -221,22 +216,10 @@ def _resize_all(job: Job, kept: Sequence[_Original], fates: Mapping[int, account
             "height": area.height,
         }
 
-    with _threads() as pool, job.report.progress("crop", len(kept)) as advance:
+    with threads() as pool, job.report.progress("crop", len(kept)) as advance:
         for entry in pool.map(resize, enumerate(kept, 1)):
             advance()
             yield entry
-
-
-@contextlib.contextmanager
-def _threads() -> Iterator[ThreadPoolExecutor]:
-    """A thread for each core, for Pillow decodes and packs outside the interpreter's lock; its warnings are muted."""
-    with warnings.catch_warnings(), ThreadPoolExecutor(min(MAX_THREADS, len(os.sched_getaffinity(0)))) as pool:
-        warnings.simplefilter("ignore")  # a broken file's oddities; what matters is raised
-        try:
-            yield pool
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
 
 
 def _metadata(entries: Sequence[Mapping[str, Any]]) -> str:

@@ -22,14 +22,36 @@ MAX_FILES = 1_000_000
 Rows = dict[str, dict[str, str]]
 
 
-def read_folder(place: str) -> list[Sample]:
+def find_folder(place: str, beside: Path | None = None) -> Path:
+    """The folder that a source means: in the folder of the story file `beside`, or else in the working folder.
+
+    Raises InputError where there is none.
+    """
+    path = Path(place).expanduser()
+    tried = list(dict.fromkeys([*([] if beside is None else [beside.parent / path]), path]))  # an absolute path is one
+    folder = next((path for path in tried if path.is_dir()), None)
+    if folder is not None:
+        return folder
+    if any(path.exists() for path in tried):
+        what = "is a file, not a folder"
+    else:
+        both = (
+            f" (looked in {shown(str(beside.parent))} and in the working folder)" if beside and len(tried) > 1 else ""
+        )
+        what = f"is not a folder here{both}"
+    raise InputError(
+        f"dataset.source {shown(place)} {what}; name a folder of pictures, modelscope:owner/dataset, "
+        "huggingface:owner/dataset or picturebook:STYLE"
+    )
+
+
+def read_folder(folder: Path) -> list[Sample]:
     """The pictures of a folder and its subfolders, sorted by name.
 
     Each has the columns of its metadata row, and `text` from its sidecar (`a.txt` for `a.png`) where there is one.
     Pictures that the metadata names and the folder lacks are listed as well. Raises InputError for a folder or a
     metadata file that cannot be read.
     """
-    folder = _folder(place)
     rows = _metadata(folder)
     pictures = {_relative(folder, path): path for path in _files(folder) if path.suffix.lower() in SUFFIXES}
     found = [_sample(folder, name, path, rows.get(name, {})) for name, path in pictures.items()]
@@ -38,9 +60,8 @@ def read_folder(place: str) -> list[Sample]:
     return sorted([*found, *lost], key=lambda sample: sample.name)
 
 
-def digests(place: str) -> dict[str, str]:
+def digests(folder: Path) -> dict[str, str]:
     """SHA-256 of every picture, sidecar and metadata file: name -> hex digest."""
-    folder = _folder(place)
     result = {}
     for path in _files(folder):
         if path.suffix.lower() in SUFFIXES or path.suffix == ".txt" or path.name in METADATA:
@@ -51,17 +72,6 @@ def digests(place: str) -> dict[str, str]:
             except OSError as error:
                 result[name] = f"unreadable: {error.strerror}"
     return result
-
-
-def _folder(place: str) -> Path:
-    folder = Path(place).expanduser()
-    if not folder.is_dir():
-        what = "is a file, not a folder" if folder.exists() else "is not a folder here"
-        raise InputError(
-            f"dataset.source {shown(place)} {what}; name a folder of pictures, modelscope:owner/dataset, "
-            "huggingface:owner/dataset or picturebook:STYLE"
-        )
-    return folder
 
 
 def _files(folder: Path) -> Iterator[Path]:

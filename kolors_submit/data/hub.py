@@ -11,8 +11,9 @@ from kolors_submit.data.folder import plain_columns
 from kolors_submit.data.pictures import MAX_BYTES, BadPicture
 from kolors_submit.data.sample import Sample, shown
 from kolors_submit.errors import InputError, OutsideError, SubmitError
-from kolors_submit.hub.errors import without_tokens
+from kolors_submit.hub.errors import MAX_SAID, hushed, why, without_tokens
 from kolors_submit.story import Dataset
+from kolors_submit.text import cut
 
 if TYPE_CHECKING:
     import datasets
@@ -28,7 +29,8 @@ def read_hub(hub: str, repository: str, settings: Dataset) -> list[Sample]:
     """
     what = f"{hub}:{shown(repository)}"
     try:
-        rows = _load(hub, repository, settings)
+        with hushed():
+            rows = _load(hub, repository, settings)
     except SubmitError:
         raise
     except Exception as error:  # the clients raise dozens of classes, requests' and fsspec's among them
@@ -71,12 +73,12 @@ def _hub_error(what: str, settings: Dataset, error: Exception) -> SubmitError:
     from datasets.exceptions import DataFilesNotFoundError, DatasetNotFoundError
     from modelscope_hub.errors import NotExistError
 
-    detail = without_tokens(" ".join(str(error).split()))[:300] or type(error).__name__
     wrong = (DatasetNotFoundError, DataFilesNotFoundError, NotExistError, ValueError, KeyError)
     if isinstance(error, wrong) and not isinstance(error, UnicodeError):
         chosen = f"subset {settings.subset}, split {settings.split}, revision {settings.revision or 'the newest'}"
+        detail = cut(without_tokens(" ".join(str(error).split())), MAX_SAID) or type(error).__name__
         return InputError(f"{what} cannot be used ({chosen}): {detail}")
-    return OutsideError(f"{what} could not be loaded: {detail}; check that the hub can be reached, then run again")
+    return OutsideError(f"{what} could not be loaded: {why(error)}; check that the hub can be reached, then run again")
 
 
 def _picture_column(rows: datasets.Dataset, what: str) -> tuple[str, datasets.Dataset]:

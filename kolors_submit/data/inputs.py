@@ -8,6 +8,7 @@ from typing import Any
 
 from kolors_submit.base_names import PICTUREBOOK
 from kolors_submit.data import captioning, sources
+from kolors_submit.data.folder import find_folder
 from kolors_submit.data.sample import shown
 from kolors_submit.files import file_digest
 from kolors_submit.run import Job
@@ -34,7 +35,7 @@ def stage_inputs(job: Job, predictor: str | None, known: captioning.Known = None
     kind, _ = sources.split_source(settings.source)
     inputs: dict[str, Any] = {
         "settings": settings.model_dump(mode="json"),
-        "source": sources.fingerprint(settings),
+        "source": sources.fingerprint(job),
         "language": job.story.language if kind == PICTUREBOOK else None,
         "predictor": predictor,
     }
@@ -51,7 +52,7 @@ def with_written(inputs: dict[str, Any], job: Job, written: Sequence[Path]) -> d
     if not written:
         return inputs
     if kind == "folder":
-        folder = Path(place).expanduser()
+        folder = find_folder(place, job.story_file)
         names = {shown(path.relative_to(folder).as_posix()): path for path in written}
         return inputs | {"source": inputs["source"] | {name: file_digest(path) for name, path in names.items()}}
     return inputs | {"captions": inputs["captions"] | {path.name: file_digest(path) for path in written}}

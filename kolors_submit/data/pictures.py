@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import os
+import warnings
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
@@ -19,6 +24,10 @@ MAX_PIXELS = 80_000_000
 _ORIENTATION = 0x0112
 MIN_SIDE = 8
 """Below this many pixels a side there is nothing to learn from, and filters divide by nearly zero."""
+
+
+MAX_THREADS = 8
+"""Each holds a decoded picture, up to a quarter of a gigabyte."""
 
 
 class BadPicture(Exception):
@@ -93,3 +102,15 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         white = Image.new("RGBA", rgba.size, "white")
         return Image.alpha_composite(white, rgba).convert("RGB")
     return image.convert("RGB")
+
+
+@contextlib.contextmanager
+def threads() -> Iterator[ThreadPoolExecutor]:
+    """A thread for each core, for Pillow decodes and packs outside the interpreter's lock; its warnings are muted."""
+    with warnings.catch_warnings(), ThreadPoolExecutor(min(MAX_THREADS, len(os.sched_getaffinity(0)))) as pool:
+        warnings.simplefilter("ignore")  # a broken file's oddities; what matters is raised
+        try:
+            yield pool
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise

@@ -11,29 +11,33 @@ import io
 from typing import TYPE_CHECKING, Any
 
 from kolors_submit.base_names import PICTUREBOOK
-from kolors_submit.data.folder import digests, read_folder
+from kolors_submit.data.folder import digests, find_folder, read_folder
 from kolors_submit.data.sample import Sample, shown
 from kolors_submit.errors import InputError
 from kolors_submit.hub import HUBS
 from kolors_submit.hub.source import PUBLIC
+from kolors_submit.run import Job
 from kolors_submit.story import Dataset, Language
 
 if TYPE_CHECKING:
     from PIL import Image
 
 
-def samples(settings: Dataset, language: Language) -> list[Sample]:
-    """The pictures of the story's source, in its own order, `settings.limit` of them at most.
+def samples(job: Job) -> list[Sample]:
+    """The pictures of the story's source, in its own order, `dataset.limit` of them at most.
 
-    `language` is that of the captions of drawn pictures.
+    Drawn pictures have captions in the story's language.
 
     Raises InputError where there is no such source or no picture in it, OutsideError where a hub fails.
     """
+    settings = job.story.dataset
     kind, place = split_source(settings.source)
     if kind == "folder":
-        found = read_folder(place)
+        folder = find_folder(place, job.story_file)
+        job.report.stage("data", f"pictures from {shown(str(folder.resolve()))}")
+        found = read_folder(folder)
     elif kind == PICTUREBOOK:
-        found = _drawn(place, settings, language)
+        found = _drawn(place, settings, job.story.language)
     else:
         from kolors_submit.data.hub import read_hub
 
@@ -60,11 +64,11 @@ def _png(image: Image.Image) -> bytes:
     return file.getvalue()
 
 
-def fingerprint(settings: Dataset) -> dict[str, Any]:
+def fingerprint(job: Job) -> dict[str, Any]:
     """What of the source the result depends on beyond the settings; reads no picture of a hub and draws none."""
-    kind, place = split_source(settings.source)
+    kind, place = split_source(job.story.dataset.source)
     if kind == "folder":
-        return digests(place)
+        return digests(find_folder(place, job.story_file))
     if kind == PICTUREBOOK:
         from kolors_submit.picturebook.samples import FORMAT
 

@@ -19,9 +19,9 @@ from kolors_submit.files import file_digest, read_json, write_bytes, write_json,
 from kolors_submit.panels import PanelJob, plans_of, render_panels
 from kolors_submit.run import Job
 from kolors_submit.sheet import story_sheet
-from kolors_submit.story import panel_prompt
+from kolors_submit.story import panel_prompt, refuse_unfilled
 
-NAME, FORMAT = "explore", 2
+NAME, FORMAT = "explore", 3
 SHOWN = 3
 """Candidates of each panel in the table."""
 
@@ -32,6 +32,7 @@ def explore(job: Job, grid: Grid, story: str) -> dict[str, Any]:
     `story` is the story file's name. Candidates that are there already stay, so a killed call goes on. Raises
     InputError where there is no LoRA or no such panel or checkpoint, RuleError where no candidate shows anything.
     """
+    refuse_unfilled(job.story, job.story_file)
     panels = panels_of(job, grid)
     variants = variants_of(job, grid, loras_for(job, grid.checkpoints))
     candidates = [one for variant in variants for one in _rendered(job, variant, panels, grid.seeds)]

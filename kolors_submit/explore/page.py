@@ -1,4 +1,7 @@
-"""index.html: every candidate of every panel on one page that needs no network, to choose from and save picks.json."""
+"""index.html: every candidate of every panel on one page that needs no network, to choose from and save picks.json.
+
+Nothing may be loaded but pictures and letters inside the page; style and script only with the digests of ours.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ import jinja2
 from markupsafe import Markup
 from PIL import Image
 
+from kolors_submit.bundle.typeface import font_faces
 from kolors_submit.decoders import open_picture
 from kolors_submit.explore.words import WORDS
 from kolors_submit.policy import content_security_policy
@@ -33,21 +37,24 @@ def page_text(explored: dict[str, Any], folder: Path, language: str) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    body = environment.get_template("page.body.html").render(
+        explored=explored,
+        words=WORDS[language],
+        variants=[_variant(explored, variant) for variant in explored["variants"]],
+        panels=[_panel(panel, folder) for panel in explored["panels"]],
+    )
+    script = _asset("page.js")
+    css = font_faces(body + script) + _asset("page.css")
+    policy = content_security_policy(css, script, "img-src data:; font-src data:")
     return environment.get_template("page.html").render(
         explored=explored,
         language=language,
         words=WORDS[language],
-        variants=[_variant(explored, variant) for variant in explored["variants"]],
-        panels=[_panel(panel, folder) for panel in explored["panels"]],
-        policy=Markup(policy()),  # noqa: S704 - these three are this program's own words
-        css=Markup(_asset("page.css")),  # noqa: S704
-        script=Markup(_asset("page.js")),  # noqa: S704
+        policy=Markup(policy),  # noqa: S704 - these four are this program's own words, or escaped already
+        css=Markup(css),  # noqa: S704
+        body=Markup(body),  # noqa: S704
+        script=Markup(script),  # noqa: S704
     )
-
-
-def policy() -> str:
-    """Nothing may be loaded but pictures inside the page; style and script only with the digests of ours."""
-    return content_security_policy(_asset("page.css"), _asset("page.js"), "img-src data:")
 
 
 def _asset(name: str) -> str:

@@ -68,18 +68,19 @@ def export(
     keys: str | None = None,
     alpha: float | None = None,
     out: Path | None = None,
+    force: bool = False,
 ) -> Exported:
     """Write a LoRA in another program's keys; equal LoRAs give equal bytes.
 
     kohya keeps alpha, diffusers gets alpha / rank multiplied in, DiffSynth's file has no place for it. `alpha` says
-    what a file without one was trained with. Raises InputError where the file is no LoRA of the base, or where the
-    written one does not read back as the same update of every layer.
+    what a file without one was trained with. Only `force` overwrites a file. Raises InputError where the file is no
+    LoRA of the base, where the new one may not lie at `out`, or where it does not read back as the same update of every
+    layer.
     """
     from kolors_submit.engine import lora_files
 
     out = out or source.with_name(source.stem.removesuffix("_diffusers").removesuffix("_kohya") + SUFFIXES[to])
-    if out.resolve() == source.resolve():
-        raise InputError(f"{out} is the input file itself; name another with --out")
+    _refuse_place(out, to, source, force)
     name, config, lora = read(source, base, keys, alpha)
     alphas = tuple(sorted({module.alpha for module in lora.modules.values()}))
     if to == "diffsynth" and len(alphas) > 1:
@@ -94,6 +95,23 @@ def export(
     _prove(out, to, lora, config, alphas)
     ranks = tuple(sorted({module.rank for module in lora.modules.values()}))
     return Exported(out, name, len(lora.modules), ranks, alphas)
+
+
+def _refuse_place(out: Path, to: str, source: Path, force: bool) -> None:
+    """Raises InputError for a name that readers would take for another format, and for a file that is not ours to lose.
+
+    A bundle is what its manifest says, so that one more file, or another in a file's place, spoils it.
+    """
+    suffix = "." + SUFFIXES[to].rpartition(".")[2]
+    if out.suffix != suffix:
+        raise InputError(f"--out {out}: a LoRA for {to} is a {suffix} file; name one that ends so")
+    if out.resolve() == source.resolve():
+        raise InputError(f"{out} is the input file itself; name another with --out")
+    bundle = next((folder for folder in out.resolve().parents[:2] if (folder / "manifest.json").is_file()), None)
+    if bundle is not None:
+        raise InputError(f"{out} lies in the bundle {bundle}, which it would spoil; name a file outside with --out")
+    if out.exists() and not force:
+        raise InputError(f"{out} already exists; name another --out, or overwrite it with --force")
 
 
 def read(source: Path, base: str, keys: str | None = None, alpha: float | None = None) -> tuple[str, Config, Lora]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import re
 from collections.abc import Iterator
 
 from kolors_submit.errors import InputError, OutsideError
 from kolors_submit.hub.known import HUBS, KNOWN, find_token
+from kolors_submit.text import cut
 
 _CODES = re.compile(r"\[E\d{4}\] ?| \| code=\S+")
 """ModelScope's client puts numbers of its own into its sentences."""
@@ -15,6 +17,37 @@ _CODES = re.compile(r"\[E\d{4}\] ?| \| code=\S+")
 _NO_TOKEN = ("AuthenticationError", "LocalTokenNotFoundError")
 _NOT_THERE = ("RepositoryNotFoundError", "RevisionNotFoundError", "NotExistError")
 """The clients' own classes; Hugging Face answers 401 where there is no such repository."""
+
+CLIENTS = ("modelscope_hub", "huggingface_hub", "modelscope", "datasets")
+"""Loggers that tell every retry, before the error that is told by us."""
+
+MAX_SAID = 300
+"""Characters of a client's own words."""
+
+
+class HubFailed(OutsideError):
+    """The network or a hub failed; `reason` is the sentence without what to do about it."""
+
+    def __init__(self, reason: str):
+        self.reason = reason
+        super().__init__(f"{reason}; run the same command again to go on")
+
+
+@contextlib.contextmanager
+def hushed() -> Iterator[None]:
+    """Without the clients' logs, which belong to nobody who reads this program's output."""
+    loggers = [logging.getLogger(name) for name in CLIENTS]
+    before = [(logger.handlers, logger.propagate) for logger in loggers]
+    disabled = logging.root.manager.disable
+    logging.disable(logging.WARNING)  # a client that is only imported now gives its logger a handler of its own
+    for logger in loggers:
+        logger.handlers, logger.propagate = [logging.NullHandler()], False
+    try:
+        yield
+    finally:
+        logging.disable(disabled)
+        for logger, (handlers, propagate) in zip(loggers, before, strict=True):
+            logger.handlers, logger.propagate = handlers, propagate
 
 
 @contextlib.contextmanager
@@ -31,7 +64,8 @@ def plain_errors(hub: str, name: str, *, writing: bool = False) -> Iterator[None
     clients = (HubError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError)
     network = (requests.RequestException, httpx.HTTPError, ConnectionError, TimeoutError)
     try:
-        yield
+        with hushed():
+            yield
     except (*clients, *network) as error:
         raise explained(hub, name, error, writing) from None
     except RuntimeError as error:
@@ -51,12 +85,20 @@ def explained(hub: str, name: str, error: BaseException, writing: bool) -> Input
         return InputError(_forbidden(title, name, writing))
     if status == 404:
         return InputError(not_found(hub, name))
-    first = _CODES.sub("", _first_line(error))[:300]
-    if status is None and any(isinstance(one, OSError) for one in _behind(error)):
-        *_, innermost = _behind(error)
-        first = f"the connection failed ({_first_line(innermost)[:200]})"
     said = f" (status {status})" if status else ""
-    return OutsideError(f"{title}, {name}{said}: {without_tokens(first)}; run the same command again to go on")
+    return HubFailed(f"{title}, {name}{said}: {why(error)}")
+
+
+def why(error: BaseException) -> str:
+    """A client's exception in a few words and without a token: its own first line, or how the connection failed."""
+    said, behind = _first_line(error), list(_behind(error))
+    # Where nothing came over the network, `datasets` ends with a file that its cache does not have either.
+    broken = any(isinstance(one, OSError) for one in behind) and not isinstance(behind[-1], FileNotFoundError)
+    if broken and status_of(error) is None:
+        late = isinstance(behind[-1], TimeoutError) or "Timeout" in type(behind[-1]).__name__
+        detail = "no answer in time" if late else getattr(behind[-1], "strerror", None) or _first_line(behind[-1])
+        said = f"the connection failed ({detail})"
+    return cut(without_tokens(_CODES.sub("", said)), MAX_SAID)
 
 
 def not_found(hub: str, name: str, revision: str | None = None) -> str:

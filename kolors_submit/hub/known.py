@@ -50,8 +50,13 @@ def find_token(hub: str) -> str | None:
     return HubConfig().token or None
 
 
+def token_advice(hub: str) -> str:
+    """A sentence for a hub that there is no token for."""
+    one = KNOWN[hub]
+    return f"no {one.title} token: set {one.token_variable}, or run `{one.login}`"
+
+
 def require_token(hub: str) -> None:
     """Raises InputError where there is no token for a hub."""
     if find_token(hub) is None:
-        one = KNOWN[hub]
-        raise InputError(f"no {one.title} token: set {one.token_variable}, or run `{one.login}`")
+        raise InputError(token_advice(hub))

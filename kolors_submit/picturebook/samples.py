@@ -44,8 +44,7 @@ def sample_set(
 
     The first pictures of a larger set are those of a smaller one. Raises InputError for an unknown style.
     """
-    if style not in STYLE_WORDS:
-        raise InputError(f"picturebook:{style} is no style of the picture book; choose one of {', '.join(STYLE_WORDS)}")
+    find_style(style)
     from kolors_submit.picturebook.grammar import sample_training
 
     rng = Random(_SEED)
@@ -57,6 +56,13 @@ def sample_set(
     yield from zip(names, _draw_all(scenes, size, style), captions, strict=True)
 
 
+def find_style(style: str) -> tuple[str, str]:
+    """What a style is called in Chinese and English; raises InputError for one that there is none of."""
+    if style not in STYLE_WORDS:
+        raise InputError(f"picturebook:{style} is no style of the picture book; choose one of {', '.join(STYLE_WORDS)}")
+    return STYLE_WORDS[style]
+
+
 def _caption(scene: Scene, rng: Random, style: str, language: Language) -> str:
     """A complete caption with the style's name at its end, and no other style's before it."""
     from kolors_submit.picturebook.captions import caption
@@ -66,7 +72,7 @@ def _caption(scene: Scene, rng: Random, style: str, language: Language) -> str:
     text = caption(scene, rng, language, complete=True)
     while any(other in text.lower() for other in others):
         text = caption(scene, rng, language, complete=True)
-    ending = STYLE_WORDS[style][0 if language == "zh" else 1]
+    ending = find_style(style)[0 if language == "zh" else 1]
     return f"{text.rstrip('。，. ')}{'，' if language == 'zh' else ', '}{ending}"
 
 

@@ -1,8 +1,9 @@
 """The story file: what it may say (`model`), how it is read (`load`), how prompts are put together (`prompts`)."""
 
+from kolors_submit.story.blanks import refuse_unfilled
 from kolors_submit.story.captioners import Captioner, JuicerCaptions, TaggerCaptions, VisionCaptions
 from kolors_submit.story.document import Document, Problem, StoryError, read_document
-from kolors_submit.story.load import load_story, resolve, validate
+from kolors_submit.story.load import load_story, replaced_source, resolve, validate
 from kolors_submit.story.model import (
     Dataset,
     Filters,
@@ -41,6 +42,8 @@ __all__ = [
     "load_story",
     "panel_prompt",
     "read_document",
+    "refuse_unfilled",
+    "replaced_source",
     "resolve",
     "token_count",
     "validate",

@@ -6,6 +6,7 @@ import difflib
 import re
 
 from kolors_submit.base_names import NAMED
+from kolors_submit.story.blanks import unfilled
 from kolors_submit.story.document import Document, Problem
 from kolors_submit.story.model import Story
 from kolors_submit.story.prompts import panel_prompt
@@ -22,12 +23,22 @@ _PERSON = re.compile(
     r"\b(?:girl|boy|woman|man|grandmother|grandfather|lady|child|princess|knight|painter|fisherman)\b",
     re.IGNORECASE,
 )
+_COLOUR = (
+    r"[红橙黄绿蓝紫粉白黑金银棕褐灰]",
+    r"\b(?:red|orange|yellow|green|blue|purple|pink|white|black|golden|silver|brown|grey|gray)\b",
+)
+_THING = (
+    r"(?:长发|短发|卷发|直发|辫|帽|裙|衫|袍|外套|毛衣|裤|鞋|靴|围巾|眼镜|胡)",
+    r"\b(?:hair|braids?|hat|cap|beret|dress|skirt|coat|shirt|sweater|robe|trousers|shoes|boots|scarf|glasses|beard)\b",
+)
 _ATTRIBUTE = re.compile(
-    r"[红橙黄绿蓝紫粉白黑金银棕褐灰]色?|长发|短发|帽|裙|衫|袍|外套|毛衣|"
-    r"\b(?:red|orange|yellow|green|blue|purple|pink|white|black|golden|silver|brown|grey|gray|hat|beret|dress|coat|"
-    r"shirt|sweater|robe|hair)\b",
+    # A colour and the thing that has it are one attribute (紫色的长袍, long red hair), and so is either alone.
+    rf"(?:{_COLOUR[0]}色?的?)?[\u4e00-\u9fff]{{0,2}}?{_THING[0]}|{_COLOUR[0]}色|"
+    rf"(?:{_COLOUR[1]} (?:\w+ )?)?{_THING[1]}|{_COLOUR[1]}",
     re.IGNORECASE,
 )
+MANY = 6
+"""Attributes of two people above which they are mixed up: more than three each."""
 
 
 def hints(document: Document, story: Story) -> list[Problem]:
@@ -36,6 +47,10 @@ def hints(document: Document, story: Story) -> list[Problem]:
         document.problem(("bases", name), f"is a base of your own; did you mean {near[0]}?", hint=True)
         for name in story.bases
         if name not in NAMED and (near := difflib.get_close_matches(name, NAMED, 1))
+    ]
+    found += [
+        document.problem(path, f"still holds the template's words ({words}); write your own", hint=True)
+        for path, words in unfilled(story)
     ]
     for index, panel in enumerate(story.panels):
         prompt = panel_prompt(story, panel).positive
@@ -55,7 +70,7 @@ def _about(own: str, whole: str) -> list[str]:
         return messages
     if person.start() > max(24, len(own) // 2):
         messages.append("names its subject late; start with who is seen")
-    if len(set(_PERSON.findall(own))) > 1 and len(_ATTRIBUTE.findall(own)) > 8:
+    if len(set(_PERSON.findall(own))) > 1 and len(_ATTRIBUTE.findall(own)) > MANY:
         messages.append("gives two people many attributes; models mix them up, keep each to two or three")
     if not _FIGURE.search(whole):
         messages.append("does not say how much of the figure is seen; add full figure, half figure or close-up")

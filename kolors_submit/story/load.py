@@ -55,6 +55,12 @@ def resolve(story: Story, base: str, settings: Sequence[str] = ()) -> Story:
     return resolved
 
 
+def replaced_source(written: Story, resolved: Story, base: str) -> str | None:
+    """A sentence where the pictures are not those that the story names first, because its part for a base says so."""
+    source, said = resolved.dataset.source, written.dataset.source
+    return None if source == said else f"dataset.source is {source} (bases.{base}), not {said}"
+
+
 def validate(document: Document) -> tuple[Story | None, list[Problem]]:
     """The story of a document, or None, and every problem found in it (hints left out)."""
     schema = document.values.get("schema")
@@ -67,7 +73,8 @@ def validate(document: Document) -> tuple[Story | None, list[Problem]]:
     try:
         story = Story.model_validate(document.values)
     except ValidationError as error:
-        problems += [document.problem(_location(document.values, item), sentence(item)) for item in error.errors()]
+        found = [(_location(document.values, item), item) for item in error.errors()]
+        problems += [document.problem(path, sentence(item, path)) for path, item in found]
     if isinstance(schema, int) and schema < 1:
         problems.append(document.problem(("schema",), f"is {schema}; the first format is 1"))
     problems += _panel_count_problem(document)

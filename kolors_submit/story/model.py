@@ -78,7 +78,8 @@ class Dataset(Part):
     """The training pictures and their captions."""
 
     source: Text = Field(
-        description="A folder, modelscope:owner/dataset, huggingface:owner/dataset, or picturebook:STYLE."
+        description="A folder (in the story's own folder, or else in the working folder), modelscope:owner/dataset, "
+        "huggingface:owner/dataset, or picturebook:STYLE."
     )
     revision: str | None = Field(None, max_length=200, description="Branch, tag or commit of a hub dataset.")
     subset: str | None = Field(None, max_length=200, description="Subset (configuration) of a hub dataset.")

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
-import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import yaml
 
-from kolors_submit.story.model import Story
+from kolors_submit.story.keys import unknown_key
 from kolors_submit.text import tame
 
 MAX_SHOWN = 60
@@ -39,14 +37,16 @@ _YAML = {
 """The usual mistakes behind PyYAML's words."""
 
 
-def sentence(item: Mapping[str, Any]) -> str:
-    """One of pydantic's findings, with what stands there if that is short."""
+def sentence(item: Mapping[str, Any], path: Sequence[str | int]) -> str:
+    """One of pydantic's findings about the value at `path`, with what stands there if that is short."""
     kind, message = str(item["type"]), str(item["msg"]).removeprefix("Value error, ")
     if kind == "extra_forbidden":
-        return _unknown_key(str(item["loc"][-1]))
+        return unknown_key(path)
     if kind == "missing":
         return "is missing"
     first, _, rest = kind.partition("_")
+    if kind == "string_too_short" or (item.get("input") is None and rest in _NOT_OF_THIS_KIND):
+        return "is empty; write a value after the colon"
     if rest in _NOT_OF_THIS_KIND and first in _KINDS:
         message = _KINDS[first]
     elif kind == "string_pattern_mismatch":
@@ -63,16 +63,3 @@ def yaml_sentence(error: yaml.YAMLError) -> str:
     detail = str(getattr(error, "problem", None) or error)
     advice = next((words for said, words in _YAML.items() if said in detail), None)
     return f"is not YAML: {tame(detail)}" + (f" ({advice})" if advice else "")
-
-
-def _unknown_key(key: str) -> str:
-    """What to write instead of a key that there is none of."""
-    near = difflib.get_close_matches(key, _keys(), 1)
-    return f"unknown key; {f'did you mean {near[0]}?' if near else 'stories/story.schema.json has those that exist'}"
-
-
-@functools.cache
-def _keys() -> list[str]:
-    """Every key that some part of a story has."""
-    schema = Story.model_json_schema(by_alias=True)
-    return sorted({key for part in (schema, *schema["$defs"].values()) for key in part.get("properties", {})})

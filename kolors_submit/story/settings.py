@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from kolors_submit.errors import InputError
+from kolors_submit.story.sentences import yaml_sentence
 
 
 def with_settings(values: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
@@ -28,7 +29,9 @@ def with_settings(values: dict[str, Any], settings: Sequence[str]) -> dict[str, 
         try:
             value = yaml.safe_load(text)
         except yaml.YAMLError as error:
-            raise InputError(f"--set {setting}: the value is not YAML: {error}") from error
+            raise InputError(
+                f"--set {setting}: {yaml_sentence(error)}; put texts in quotes, as in 'KEY=\"…\"'"
+            ) from error
         if isinstance(target, list):
             target[_index(target, parts[-1], setting)] = value
         else:

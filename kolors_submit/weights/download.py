@@ -83,9 +83,9 @@ def _listing(weights: Weights, report: Reporter, wanted: str) -> tuple[hubs.Repo
             listed = hubs.list_files(repository, revision)
             remotes = {_inside(one.path): _pinned(one, weights, revision) for one in listed}
         except (InputError, OutsideError) as error:
-            failures.append(str(error))
+            failures.append(getattr(error, "reason", str(error)))
             if name != names[-1]:
-                report.note(f"{error}; trying the next hub")
+                report.note(f"{failures[-1]}; trying the next hub")
             continue
         chosen = weights.choose(list(remotes))
         if chosen:

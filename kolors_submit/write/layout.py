@@ -10,6 +10,7 @@ import jinja2
 import yaml
 
 from kolors_submit.base_names import PICTUREBOOK
+from kolors_submit.story.blanks import BLANKS
 from kolors_submit.story.model import SCHEMA
 from kolors_submit.write.order import Order
 
@@ -73,15 +74,15 @@ def _line(text: str) -> str:
 
 def template_values(order: Order) -> dict[str, Any]:
     """A story to be filled in by hand: valid as it is, with brackets around what is to be written."""
-    if order.language == "zh":
-        title, character = "（标题）", {"主角": "（一位什么样的人：发色发型、衣服、一样特征）"}
-        form, blank = "{{主角}}（{}），全身像", "在哪里做什么、身边有什么、什么时间"
-    else:
-        title, character = "(title)", {"Hero": "(a person of what kind: hair, clothes, one more thing)"}
-        form, blank = "{{Hero}}, ({}), full figure", "doing what, where, beside what, when"
-    scenes = [scene.translate(_NO_BRACES) for scene in order.outline] or [blank] * order.panels
-    panels = [{"scene": f"(title {n})", "prompt": form.format(scene)} for n, scene in enumerate(scenes, 1)]
-    return story_values(title, character, panels, order)
+    blanks = BLANKS[order.language]
+    form = "{{{}}}{}，全身像" if order.language == "zh" else "{{{}}}, {}, full figure"
+    brackets = "（{}）" if order.language == "zh" else "({})"
+    given = [brackets.format(scene.translate(_NO_BRACES)) for scene in order.outline]
+    panels = [
+        {"scene": blanks.scene.format(number), "prompt": form.format(blanks.name, scene)}
+        for number, scene in enumerate(given or [blanks.prompt] * order.panels, 1)
+    ]
+    return story_values(blanks.title, {blanks.name: blanks.description}, panels, order)
 
 
 def story_text(values: Mapping[str, Any], order: Order, *, filled: bool = True) -> str:

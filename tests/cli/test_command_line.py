@@ -79,15 +79,27 @@ def test_no_verb_lists_them(capsys):
         (["score"], "name a story, or a folder with --images"),
         (["score", "x.yaml", "--images", "y"], "name a story, or a folder with --images"),
         (["score", "x.yaml", "--predictor", "y"], "--predictor goes with --images"),
-        (["check"], "name a bundle, or a story with --story"),
+        (["score", "--images", ".", "--set", "a=1"], "--set: no use here; the pictures of --images"),
+        *[
+            (arguments, said)
+            for verb in ("check", "publish")
+            for arguments, said in (
+                ([verb], "name a bundle, or a story with --story"),
+                ([verb, "b", "--story", "s.yaml"], "name a bundle or a story with --story, not both"),
+                ([verb, "b", "--set", "foo=1", "--name", "q"], "--set, --name: no use here; a bundle is taken as it"),
+                ([verb, "b", "--base", "auto"], "--base: no use here"),
+                ([verb, "nowhere"], "nowhere does not exist; name a bundle's folder or its zip file"),
+                ([verb, "modelscope:owner/Name"], "is on a hub; `kolors-submit reproduce modelscope:owner/Name`"),
+            )
+        ],
         (["score", "--images", "nowhere"], "--images nowhere: no such folder"),
         (["explore", "x.yaml", "--lora-strength", "0.5,nan"], "'nan' is not a finite number"),
-        (["check", "nowhere"], "nowhere does not exist"),
         (["submission", "nowhere.yaml"], "nowhere.yaml: cannot be read"),
         (["story", "check", "nowhere.yaml"], "nowhere.yaml: cannot be read"),
         (["weights", "fetch", "sdxl"], "sdxl: unknown weights; choose from kolors"),
         (["weights", "fetch"], "cannot ask without a terminal; pass --yes"),
         (["weights", "verify", "kolors"], "has no recorded digests"),
+        (["weights", "verify", "nosuch"], "nosuch: unknown weights; choose from kolors"),
         (["compare", "nowhere"], "compare needs two runs"),
         (["compare", "nowhere", "nowhere"], "nowhere is not a run folder"),
     ],
@@ -232,8 +244,32 @@ def test_score_of_any_folder_needs_the_official_predictor_or_a_named_one(tiny_ba
     assert "left out, not readable as pictures: 0.txt, 1.txt" in heard
 
 
+@pytest.mark.parametrize("verb", ["check", "publish"])
+def test_what_is_no_bundle_is_told_what_it_is(verb, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(ROOT / "tests/golden/bundle-1", "runs/ink/kolors/bundle")
+    for folder in ("runs/ink/kolors/stages", "runs/fox/kolors/stages", "stories"):
+        Path(folder).mkdir(parents=True)
+    for file in ("stories/ink.yaml", "notes.txt"):
+        Path(file).write_text("title: x")
+    said = {
+        "runs/ink/kolors": "runs/ink/kolors is a run folder; its bundle is runs/ink/kolors/bundle",
+        "runs/fox/kolors": "is a run folder; it has no bundle yet: run `kolors-submit submission`",
+        "runs/ink": "holds a story's run folders; name a bundle: runs/ink/kolors/bundle",
+        "stories/ink.yaml": "is a story; name it with --story stories/ink.yaml",
+        "stories": "stories is no bundle, for it has neither manifest.json nor images/ nor lora/",
+        "notes.txt": "notes.txt is neither a folder nor a zip file",
+    }
+    for path, words in said.items():
+        assert answer(capsys, verb, path)[0] == 2
+        assert words in answer(capsys, verb, path)[2]
+    assert answer(capsys, "check", "runs/ink/kolors/bundle")[0] == 0
+    Path("broken.zip").write_bytes(b"PK")
+    assert answer(capsys, "check", "broken.zip")[0] == 1, "a bundle, and a bad one"
+
+
 def test_check_reports_findings_without_torch(tmp_path):
-    (tmp_path / "bundle").mkdir()
+    (tmp_path / "bundle/images").mkdir(parents=True)
     program = (
         "import sys; from kolors_submit.cli import run; status = run(['check', 'bundle', '--json']); "
         "assert 'torch' not in sys.modules; sys.exit(status)"

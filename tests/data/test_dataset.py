@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import os
 import shutil
@@ -173,6 +174,67 @@ def test_nothing_left_is_an_error_that_shows_the_report(tmp_path: Path) -> None:
     assert read_json(job.run.data / "report.json")["counts"] == {"all": 3, "kept": 0, "dropped": 3, "failed": 0}
     with pytest.raises(InputError, match="run `kolors-submit data` first"):
         read_prepared(job.run.data)
+
+
+@pytest.mark.parametrize(
+    ("captions", "texts", "advice"),
+    [
+        (None, [], "write NAME.txt beside each picture, or set dataset.captions to wd14, vlm or data-juicer"),
+        ("{prompt}, ink", [], "write NAME.txt beside each picture and {text} in dataset.captions, or set dataset.capt"),
+        ("{prompt}, ink", [0, 1], "the pictures' own captions are in {text}: write that in dataset.captions"),
+    ],
+)
+def test_without_captions_the_advice_is_about_captions(
+    tmp_path: Path, captions: str | None, texts: list[int], advice: str
+) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number in range(2):
+        (folder / f"{number}.png").write_bytes(encoded(picture(number)))
+    for number in texts:
+        (folder / f"{number}.txt").write_text("a cat")
+    with pytest.raises(InputError) as error:
+        prepare(make_job(tmp_path, source=str(folder), captions=captions, filters=NO_FILTERS))
+    first = str(error.value).splitlines()[0]
+    assert f"pictures is left; {advice}" in first and "loosen" not in first
+
+
+def test_every_cause_has_its_advice_the_commonest_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number in range(3):
+        (folder / f"{number}.png").write_bytes(encoded(picture(number)))
+        (folder / f"{number}.txt").write_text("a cat")
+    (folder / "broken.png").write_bytes(b"x")
+    (folder / "broken.txt").write_text("a cat")
+    filters = NO_FILTERS | {"shape": {"min_width": 500, "min_height": 1}}
+    with pytest.raises(InputError, match="is left; loosen dataset.filters; fix the pictures that cannot be read:"):
+        prepare(make_job(tmp_path, source=str(folder), filters=filters))
+    (folder / "0.txt").unlink()
+    assert prepare(make_job(tmp_path, report=Reporter(), source=str(folder), filters=NO_FILTERS))
+    assert "1 of 4 pictures are left out for want of a caption; write NAME.txt beside" in capsys.readouterr().err
+
+
+def test_a_relative_source_is_beside_the_story_or_else_in_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "stories").mkdir()
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+
+    def prepared() -> list[str]:
+        job = make_job(tmp_path, report=Reporter(), source="mine", captions="x", filters=NO_FILTERS)
+        prepare(dataclasses.replace(job, story_file=Path("../stories/story.yaml")))
+        return [row["name"] for row in read_json(job.run.data / "data.json")["pictures"]]
+
+    with pytest.raises(InputError, match=r"mine is not a folder here \(looked in ../stories and in the working folder"):
+        prepared()
+    for number, folder in enumerate((tmp_path / "here/mine", tmp_path / "stories/mine")):
+        folder.mkdir()
+        (folder / f"{number}.png").write_bytes(encoded(picture(number)))
+        assert prepared() == [f"{number}.png"]
+        assert f"pictures from {folder}" in capsys.readouterr().err
+    assert str(tmp_path) not in (tmp_path / "run/stages/data.json").read_text(), "moved together, nothing is done again"
 
 
 def test_the_aesthetics_filter_asks_the_bases_own_predictor(tmp_path: Path, tiny_base: Path) -> None:

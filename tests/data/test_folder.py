@@ -181,16 +181,16 @@ def test_a_picture_that_only_the_metadata_knows_is_listed(tmp_path: Path, folder
 def test_every_file_that_matters_is_in_the_fingerprint(folder: Path) -> None:
     add(folder, "a.png", 1, "a")
     (folder / "notes.md").write_text("1")
-    before = digests(str(folder))
+    before = digests(folder)
     assert before.keys() == {"a.png", "a.txt"}
     (folder / "notes.md").write_text("2")
-    assert digests(str(folder)) == before
+    assert digests(folder) == before
     (folder / "a.txt").write_text("b")
-    assert {name for name, sha in digests(str(folder)).items() if before[name] != sha} == {"a.txt"}
+    assert {name for name, sha in digests(folder).items() if before[name] != sha} == {"a.txt"}
 
 
 def test_pictures_are_read_only_when_they_are_asked_for(folder: Path) -> None:
     add(folder, "a.png", 1, "a")
-    (sample,) = read_folder(str(folder))
+    (sample,) = read_folder(folder)
     (folder / "a.png").write_bytes(b"changed")
     assert sample.read() == b"changed"

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from fontTools.ttLib import TTFont
 
 from kolors_submit.explore import read_picks
-from kolors_submit.explore.page import policy as our_policy
 from tests.explore.conftest import Explored
 from tests.explore.test_explore import HALF, OWN
 
@@ -40,9 +42,10 @@ def test_one_file_and_nothing_from_outside(text: str) -> None:
     tags = Tags(text)
     sources = [value for _, attributes in tags.found for key, value in attributes.items() if key in ("src", "href")]
     assert len(sources) == 12 and all(str(source).startswith("data:image/webp;base64,") for source in sources)
-    assert not re.search(r"https?:|//[a-z]", re.sub(r'src="data:[^"]*"', "", text).replace("// ", ""))
+    own = re.sub(r'src="data:[^"]*"|url\(data:[^)]*\)', "", text)
+    assert not re.search(r"https?:|//[a-z]", own.replace("// ", ""))
     policy = next(one["content"] for one in tags.of("meta") if one.get("http-equiv") == "Content-Security-Policy")
-    assert policy == our_policy() and str(policy).startswith("default-src 'none'; img-src data:; ")
+    assert str(policy).startswith("default-src 'none'; img-src data:; font-src data:; style-src 'sha256-")
     assert "unsafe" not in str(policy)
     assert not [key for _, attributes in tags.found for key in attributes if key.startswith("on") or key == "style"]
 
@@ -51,6 +54,15 @@ def test_a_storys_words_are_no_markup(text: str) -> None:
     assert "<script>alert" not in text and "<b>" not in text.split("<main>")[0]
     assert "&lt;script&gt;alert(2)&lt;/script&gt;" in text
     assert len(Tags(text).of("script")) == 1
+
+
+def test_the_pages_own_letters_hold_every_hanzi_of_it(text: str) -> None:
+    faces = dict(re.findall(r'font-family: "(Story \w+)"; src: url\(data:font/woff;base64,([^)]*)\)', text))
+    wanted = {character for character in text if "\u4e00" <= character <= "\u9fff"}
+    assert set("画家为每一幅画面选一张图保存") <= wanted
+    for family in ("Story Kai", "Story Hanzi"):
+        with TTFont(io.BytesIO(base64.b64decode(faces[family]))) as font:
+            assert {ord(character) for character in wanted} <= set(font.getBestCmap())
 
 
 def test_every_candidate_can_be_chosen(text: str) -> None:
@@ -71,6 +83,9 @@ def test_choosing_in_a_browser(explored: Explored, tmp_path: Path) -> None:
     with tool.browser(tmp_path / "profile") as page:
         page.call("Page.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
         page.open(explored.job.run.explore.folder / "index.html", 1200)
+        assert page.value("document.fonts.check('16px \"Story Hanzi\"', '为每一幅画面')"), (
+            "boxes where there is no font"
+        )
         page.value("document.querySelector('[name=\"2-1\"]:checked').focus()")
         page.press("ArrowRight")
         assert page.value("document.querySelector('[name=\"2-1\"]:checked').value") == "1002"

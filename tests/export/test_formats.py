@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -214,6 +215,37 @@ def test_a_file_that_cannot_be_exported(tiny_base: Path, kohya: Path, tmp_path: 
     with pytest.raises(InputError, match="2 different alphas"):
         export(kohya, "diffsynth", str(tiny_base))
     assert not (tmp_path / "lora.ckpt").exists()
+
+
+@pytest.mark.parametrize(("name", "out"), [("kohya", "q.ckpt"), ("diffusers", "q"), ("diffsynth", "q.safetensors")])
+def test_a_name_for_another_format_is_refused(
+    name: str, out: str, tiny_base: Path, kohya: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=f"a LoRA for {name} is a .{SUFFIXES[name].split('.')[-1]} file"):
+        export(kohya, name, str(tiny_base), out=tmp_path / out)
+    assert not (tmp_path / out).exists()
+
+
+def test_no_file_is_overwritten_unless_it_is_asked_for(tiny_base: Path, kohya: Path, tmp_path: Path) -> None:
+    there = tmp_path / "lora.ckpt"
+    there.write_bytes(b"mine")
+    with pytest.raises(InputError, match="already exists; name another --out, or overwrite it with --force"):
+        export(kohya, "diffsynth", str(tiny_base))
+    assert there.read_bytes() == b"mine"
+    assert command_line(["export", str(kohya), "--to", "diffsynth", "--base", str(tiny_base), "--force"]) == 0
+    assert there.read_bytes() != b"mine"
+
+
+def test_nothing_is_written_into_a_bundle(tiny_base: Path, kohya: Path, tmp_path: Path) -> None:
+    lora = tmp_path / "bundle/lora/lora.safetensors"
+    lora.parent.mkdir(parents=True)
+    shutil.copy(kohya, lora)
+    (tmp_path / "bundle/manifest.json").write_text("{}")
+    for name in FORMATS:
+        with pytest.raises(InputError, match="lies in the bundle .* name a file outside with --out"):
+            export(lora, name, str(tiny_base), force=True)
+    assert [path.name for path in lora.parent.iterdir()] == ["lora.safetensors"]
+    assert export(lora, "kohya", str(tiny_base), out=tmp_path / "out.safetensors").path.is_file()
 
 
 def test_the_verb(tiny_base: Path, kohya: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -187,6 +187,28 @@ def test_overrides_are_checked_like_settings(tmp_path):
     ]
 
 
+@pytest.mark.parametrize(
+    ("added", "meant"),
+    [
+        ("rank: 3", "rank: unknown key; did you mean train.rank?"),
+        ("seed: 3", "seed: unknown key; did you mean train.seed or panels.1.seed?"),
+        ("learning-rate: 1", "learning-rate: unknown key; did you mean train.learning_rate?"),
+        ("train: {steps: 3}", "train.steps: unknown key; did you mean render.steps?"),
+        ("train: {rnk: 3}", "train.rnk: unknown key; did you mean rank?"),
+        ("train: {title: x}", "train.title: unknown key; did you mean title at the top of the story?"),
+        ("bases: {kolors: {rank: 3}}", "bases.kolors.rank: unknown key; did you mean bases.kolors.train.rank?"),
+    ],
+)
+def test_an_unknown_key_that_belongs_elsewhere_is_told_where(tmp_path, added, meant):
+    assert problems(tmp_path, f"{GOOD}{added}\n") == [f"story.yaml:15: {meant}"]
+
+
+def test_an_unknown_setting_is_told_where_it_belongs(tmp_path):
+    with pytest.raises(StoryError) as caught:
+        load_story(write(tmp_path, GOOD), None, ["rank=3"])
+    assert str(caught.value) == "--set: rank: unknown key; did you mean train.rank?"
+
+
 def test_an_aspect_filter_that_nothing_passes_is_refused(tmp_path):
     with pytest.raises(StoryError, match="min_ratio 2 is above max_ratio 1"):
         load_story(write(tmp_path, GOOD), None, ["dataset.filters.aspect_ratio={min_ratio: 2, max_ratio: 1}"])
@@ -207,6 +229,9 @@ def test_a_problem_of_a_setting_names_the_setting(tmp_path):
         ("title: A story", "title: A story\nfoo bar: 1", "3: foo bar: unknown key"),
         ("title: A story", "title: A story\ntrain: {learning-rate: 1}", "3: train.learning-rate: unknown key; did you"),
         ("title: A story", "title: yes", "2: title: has to be text; put it in quotes (here: True)"),
+        ("title: A story", "title:", "2: title: is empty; write a value after the colon"),
+        ("title: A story", "title: ''", "2: title: is empty; write a value after the colon"),
+        ("title: A story", "title: A story\ntrain:", "3: train: is empty; write a value after the colon"),
         ("title: A story", "title: A story\ntrain: {weight_decay: .inf}", "train.weight_decay: has to be a finite num"),
         ("title: A story", "title: A story\ntrain: {targets: to_q}", "3: train.targets: has to be a list, as in [a"),
         ("scene: s2", f"scene: {'x' * 201}", "9: panel 3: scene: has 201 characters; write at most 200"),
@@ -259,6 +284,29 @@ def test_hints(tmp_path):
         "late",
         "full figure",
     ]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "many"),
+    [
+        ("一位红色长发、身穿蓝色连衣裙、头戴贝雷帽的女孩", "一位银色短发、身穿紫色长袍的老奶奶", False),
+        (
+            "一位红色长发、身穿蓝色连衣裙、头戴贝雷帽的女孩",
+            "一位银发短发、身穿紫色的长袍、戴眼镜、围巾和帽子的老奶奶",
+            True,
+        ),
+        ("a boy with short golden hair, wearing a red sweater", "a woman with silver hair and a green coat", False),
+        (
+            "a boy with golden hair, a red sweater, blue trousers and black boots",
+            "a woman with silver hair, a green coat and a hat",
+            True,
+        ),
+    ],
+)
+def test_a_colour_and_what_has_it_are_one_attribute(tmp_path, first, second, many):
+    path = write(tmp_path, GOOD.replace("{小雨}走路", f"{first}, {second}", 1))
+    said = [hint.message for hint in hints(read_document(path), load_story(path)) if hint.panel == 1]
+    assert any("many attributes" in message for message in said) == many
 
 
 def with_captions(tmp_path: Path, captions: str) -> Path:

@@ -15,6 +15,7 @@ from kolors_submit.cli import run
 from kolors_submit.errors import InputError, OutsideError
 from kolors_submit.report import quiet
 from kolors_submit.story import Story, load_story
+from kolors_submit.story.blanks import BLANKS
 from kolors_submit.write import make_order, story_text, template_values, write_story
 from kolors_submit.write.draft import judge
 from kolors_submit.write.layout import story_values
@@ -251,7 +252,11 @@ def test_without_an_endpoint_there_is_a_template_that_passes(language, capsys):
     status, value, heard = write(capsys, "一只猫", "--out", "a.yaml", "--language", language)
     assert status == 2 and value["outputs"] == {"template": "a.yaml"}
     assert "set DASHSCOPE_API_KEY (Qwen)" in heard and "a.yaml is a story to fill in by hand" in heard
+    capsys.readouterr()
     assert run(["story", "check", "a.yaml", "--json"]) == 0
+    blank = [one for one in json.loads(capsys.readouterr().out)["problems"] if "the template's words" in one["text"]]
+    assert [one["field"] for one in blank] == ["title", f"characters.{BLANKS[language].name}", *["scene", "prompt"] * 8]
+    assert all(one["hint"] and one["line"] for one in blank)
     assert len(load_story("a.yaml").panels) == 8
     assert "to be filled in" in Path("a.yaml").read_text("utf-8")
 
