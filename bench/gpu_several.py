@@ -107,7 +107,7 @@ def loaded(plan: RenderPlan) -> Models:
 
 def train(count: int) -> float:
     """Milliseconds of a step on so many devices."""
-    plan = plans(BATCH)[0]
+    plan = plans(BATCH, replace(read_machine("cuda"), devices=count))[0]
     settings = {"rank": 16, "alpha": 8, "epochs": 1, "steps_per_epoch": LAST, "batch_size": BATCH}
     with tempfile.TemporaryDirectory() as folder:
         task = job(settings | {"deterministic": False}, Path(folder))

@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -79,10 +80,16 @@ def main() -> None:
     known |= {"gpu": pynvml.nvmlDeviceGetName(card()), "torch": torch.__version__}
     known |= {"command": " ".join(["python", *sys.argv]), "data_juicer": not options.without_data_juicer}
     for part in options.parts:
+        forget(options.folder / "runs", part)
         known[part] = submission(part, story, base, PARTS[part])
         print(part, json.dumps(known[part]), flush=True)
         options.out.parent.mkdir(parents=True, exist_ok=True)
         options.out.write_text(json.dumps(known | verdict(known), indent=2) + "\n")
+
+
+def forget(runs: Path, part: str) -> None:
+    """What an earlier execution of this program left of a part; before `cold` all that was compiled, too."""
+    shutil.rmtree(runs if part == "cold" else runs / f"bench-{part}", ignore_errors=True)
 
 
 def write_story(folder: Path, without_data_juicer: bool) -> Path:

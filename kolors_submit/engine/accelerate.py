@@ -15,7 +15,7 @@ from diffsynth.models.sd_unet import BasicTransformerBlock
 
 from kolors_submit.engine.cuda_graph import Graph
 from kolors_submit.engine.fused import CrossAttention, fuse
-from kolors_submit.engine.gpu_kernels import compiled, fast_attention
+from kolors_submit.engine.gpu_kernels import compiled
 from kolors_submit.engine.half_decoder import to_half
 
 if TYPE_CHECKING:
@@ -45,7 +45,8 @@ class Accelerated:
                     compiled(module)
         self._graphs: dict[torch.Size, Graph] = {}
         self._graphed = plan.cuda_graph
-        self._pool = torch.cuda.graph_pool_handle() if plan.cuda_graph else None
+        if plan.cuda_graph:
+            self._memory = torch.cuda.graph_pool_handle(), torch.cuda.Stream()
         self._text: torch.Tensor | None = None
         self._built: set[torch.Size] = set()
 
@@ -60,19 +61,18 @@ class Accelerated:
         """The noise in `sample` [n, 4, h, w]; with a graph, in a buffer that the next call writes to."""
         inputs = (sample.contiguous(memory_format=self._layout), timestep, text, sizes, pooled)
         shape = sample.shape
-        with fast_attention():
-            if text is not self._text:
-                self._remember(text)
-            if shape in self._built:
-                return self._graphs[shape](inputs) if self._graphed else self.unet(*inputs)
-            with _building:
-                if self._graphed:
-                    self._graphs[shape] = Graph(self.unet, inputs, self._pool)
-                    result = self._graphs[shape](inputs)
-                else:
-                    result = self.unet(*inputs)
+        if text is not self._text:
+            self._remember(text)
+        if shape in self._built:
+            return self._forward(shape, inputs)
+        with _building:
+            if self._graphed:
+                self._graphs[shape] = Graph(self.unet, inputs, *self._memory)
             self._built.add(shape)
-            return result
+            return self._forward(shape, inputs)
+
+    def _forward(self, shape: torch.Size, inputs: tuple[torch.Tensor, ...]) -> torch.Tensor:
+        return self._graphs[shape](inputs) if self._graphed else self.unet(*inputs)
 
     def move(self, device: str) -> None:
         """Put the weights elsewhere, so that something else has room; not with a graph."""

@@ -13,18 +13,21 @@ WARM_UP = 2
 class Graph:
     """A captured forward at one shape."""
 
-    def __init__(self, unet: torch.nn.Module, inputs: tuple[torch.Tensor, ...], pool: Any) -> None:
-        """Graphs of one `pool` (`torch.cuda.graph_pool_handle`) share their memory; they may not run at once."""
+    def __init__(
+        self, unet: torch.nn.Module, inputs: tuple[torch.Tensor, ...], pool: Any, stream: torch.cuda.Stream
+    ) -> None:
+        """Graphs of one `pool` (`torch.cuda.graph_pool_handle`), captured on one `stream` of their own device, share
+        their memory; they may not run at once.
+        """
         self.inputs = tuple(value.clone() for value in inputs)
-        stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             for _ in range(WARM_UP):
                 unet(*self.inputs)
         torch.cuda.current_stream().wait_stream(stream)
         self.graph = torch.cuda.CUDAGraph()
-        # A stream of this device: torch's own for captures belongs to the device that captured first. Other devices'
-        # threads go on allocating meanwhile.
+        # torch's own stream for captures belongs to the device that captured first. Other devices' threads go on
+        # allocating meanwhile.
         with torch.cuda.graph(self.graph, pool, stream, capture_error_mode="thread_local"):
             self.output = unet(*self.inputs)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from kolors_submit.engine import base as bases
+from kolors_submit.engine.gpu_kernels import fast_attention
 from kolors_submit.engine.lora import Lora, merge
 from kolors_submit.engine.memory import Compute, compute_all, core_pool
 from kolors_submit.engine.sampler import Task, UNet, check_size, decode, sample
@@ -80,7 +81,8 @@ def draw(
         for one in handed:
             one.result()
 
-    with ThreadPoolExecutor(WRITERS) as writers, core_pool() as forwards:
+    attention = nullcontext() if compute.device_kind == "cpu" else fast_attention()
+    with ThreadPoolExecutor(WRITERS) as writers, core_pool() as forwards, attention:
         networks = _Networks(load, compute, forwards)
         networks.here()  # before the cores ask for them all at once
         compute_all(compute.device_kind, work, batches, min(devices, len(batches)))

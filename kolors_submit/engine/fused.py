@@ -143,31 +143,34 @@ class Spatial(torch.nn.Module):
         return hidden_states + picture, time_emb, text_emb, res_stack
 
 
-class Resnet(torch.nn.Module):
-    """DiffSynth's ResnetBlock; the first convolution's bias goes where the time embedding goes, if there is one.
+def resnet(block: ResnetBlock, hidden: torch.Tensor, shift: torch.Tensor, passes: Passes) -> torch.Tensor:
+    """DiffSynth's ResnetBlock on [n, channels, h, w]; `shift` [n, channels] is what comes to the first convolution's
+    output: its bias, with the time embedding where there is one.
 
     cuDNN would add each of the other biases in a pass of its own; they go where the branches are added.
     """
+    inside = conv2d(passes.normed(hidden, block.norm1), block.conv1.weight, padding=1)
+    inside, bias = conv2d(passes.normed(inside, block.norm2, shift), block.conv2.weight, padding=1), block.conv2.bias
+    if block.conv_shortcut is not None:
+        hidden, bias = conv2d(hidden, block.conv_shortcut.weight), bias + block.conv_shortcut.bias
+    return passes.added(hidden, inside, bias)
+
+
+class Resnet(torch.nn.Module):
+    """DiffSynth's ResnetBlock as `resnet` computes it."""
 
     def __init__(self, source: ResnetBlock, passes: Passes) -> None:
         super().__init__()
-        self.block = source
-        self.normed, self.added = passes
+        self.block, self.passes = source, passes
 
     def forward(
         self, hidden_states: torch.Tensor, time_emb: torch.Tensor | None, text_emb: Any, res_stack: Any, **_: Any
     ) -> Any:
         """The interface of DiffSynth's blocks."""
-        block = self.block
-        shift = block.conv1.bias.expand(len(hidden_states), -1)
+        shift = self.block.conv1.bias.expand(len(hidden_states), -1)
         if time_emb is not None:
-            shift = block.time_emb_proj(silu(time_emb)) + shift
-        inside = conv2d(self.normed(hidden_states, block.norm1), block.conv1.weight, padding=1)
-        inside = conv2d(self.normed(inside, block.norm2, shift.contiguous()), block.conv2.weight, padding=1)
-        skipped, bias = hidden_states, block.conv2.bias
-        if block.conv_shortcut is not None:
-            skipped, bias = conv2d(skipped, block.conv_shortcut.weight), bias + block.conv_shortcut.bias
-        return self.added(skipped, inside, bias), time_emb, text_emb, res_stack
+            shift = self.block.time_emb_proj(silu(time_emb)) + shift
+        return resnet(self.block, hidden_states, shift.contiguous(), self.passes), time_emb, text_emb, res_stack
 
 
 class Enlarged(torch.nn.Module):
@@ -191,10 +194,11 @@ class Enlarged(torch.nn.Module):
     def forward(self, hidden_states: torch.Tensor, time_emb: Any, text_emb: Any, res_stack: Any, **_: Any) -> Any:
         """The interface of DiffSynth's blocks."""
         count, channels, height, width = hidden_states.shape
+        channels_last = hidden_states.is_contiguous(memory_format=torch.channels_last)
         like: dict[str, Any] = {
             "dtype": hidden_states.dtype,
             "device": hidden_states.device,
-            "memory_format": torch.channels_last,
+            "memory_format": torch.channels_last if channels_last else torch.contiguous_format,
         }
         enlarged = torch.empty(count, channels, 2 * height, 2 * width, **like)
         for weight, (row, column) in zip(self.weights, product((0, 1), repeat=2), strict=True):

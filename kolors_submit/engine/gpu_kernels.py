@@ -11,8 +11,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 Compilable = TypeVar("Compilable", bound=Callable[..., Any])
 
-SHAPES = 64
-"""Kinds of blocks that may be compiled: widths, picture sizes, batches, devices, with and without gradients."""
+SHAPES = 1024
+"""Kinds of blocks that may be compiled in a process: widths, picture sizes, batches, devices, entries of a list that is
+reproduced. torch gives up at 8.
+"""
 
 COMPILATION: dict[str, Any] = {
     "dynamic": False,
@@ -25,7 +27,10 @@ COMPILATION: dict[str, Any] = {
 
 @contextlib.contextmanager
 def fast_attention() -> Iterator[None]:
-    """Within the block, attention is cuDNN's where that can be, else the fastest that can."""
+    """Within the block, attention is cuDNN's where that can be, else the fastest that can.
+
+    torch has one such choice for all threads: one that left the block while others compute would change their bytes.
+    """
     backends = [SDPBackend.CUDNN_ATTENTION, SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
     with sdpa_kernel(backends, set_priority=True):
         yield
@@ -35,7 +40,7 @@ def compiled(block: Compilable) -> Compilable:
     """A function, or a module in place, compiled once for each shape it meets; the choice of kernels is torch's rule,
     never a measurement, so that every process makes the same one.
     """
-    torch._dynamo.config.recompile_limit = max(SHAPES, torch._dynamo.config.recompile_limit)
+    torch._dynamo.config.recompile_limit = torch._dynamo.config.accumulated_recompile_limit = SHAPES
     if isinstance(block, torch.nn.Module):
         block.compile(**COMPILATION)
         return block

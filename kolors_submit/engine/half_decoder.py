@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from diffsynth.models.sdxl_vae_decoder import SDXLVAEDecoder
 
 SHRUNK = 2.0**-6
-"""What the decoder adds up, as a share of what it was: float16 ends at 65,504, SDXL's VAE somewhere above that."""
+"""What the decoder adds up, as a share of what it was. float16 ends at 65,504, and Kolors' VAE, which is SDXL's, comes
+above it (hence diffusers' `force_upcast`); how far was not measured, so `sampler.decode` looks at every picture.
+"""
 
 
 def to_half(decoder: SDXLVAEDecoder) -> SDXLVAEDecoder:

@@ -47,8 +47,9 @@ class Afterwards(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, _: Any) -> Any:
         """Nothing came back: what matters was put aside."""
-        lora = ctx.saved_tensors
-        rows = ([kept.flatten(1, 2) for kept in side] for side in ctx.kept)
+        lora, both = ctx.saved_tensors, ctx.kept
+        del ctx.kept  # or it would live as long as the loss does, which a graph keeps for ever
+        rows = ([kept.flatten(1, 2) for kept in side] for side in both)
         each = zip(*rows, lora[::2], lora[1::2], strict=True)
         return None, None, *(gradient for group in each for gradient in lora_gradients(*group))
 

@@ -14,11 +14,11 @@ import torch
 from diffsynth.models.sd_unet import AttentionBlock, DownSampler, PopBlock, PushBlock, ResnetBlock, UpSampler
 from torch.nn.functional import conv2d, silu
 
+from kolors_submit.engine.fused import OWN, resnet
 from kolors_submit.engine.gpu_kernels import compiled
 from kolors_submit.engine.lora_block import Blocks, bare_block, kept_block
 from kolors_submit.engine.lora_stack import TransformerStack, lora_shapes
 from kolors_submit.engine.norm import norm_silu
-from kolors_submit.engine.residual import add_branches
 
 if TYPE_CHECKING:
     from diffsynth.models.sdxl_unet import SDXLUNet
@@ -84,7 +84,7 @@ class LoraUNet:
             elif isinstance(block, PopBlock):
                 hidden = torch.cat([hidden, skipped.pop()], 1)
             elif isinstance(block, ResnetBlock):
-                hidden = _resnet(block, hidden, time)
+                hidden = resnet(block, hidden, block.time_emb_proj(time) + block.conv1.bias, OWN)
             elif isinstance(block, DownSampler | UpSampler):
                 hidden = block(hidden, None, None, None)[0]
             else:
@@ -151,13 +151,3 @@ class _Recomputed(torch.autograd.Function):
             result = ctx.stack(inputs[0], text, *inputs[1:])
         first, *rest = torch.autograd.grad(result, inputs, gradient)
         return None, first, None, *rest
-
-
-def _resnet(block: ResnetBlock, hidden: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
-    """DiffSynth's ResnetBlock; its biases go where something is added to the same picture anyway."""
-    inside = conv2d(norm_silu(hidden, block.norm1), block.conv1.weight, padding=1)
-    inside = norm_silu(inside, block.norm2, block.time_emb_proj(time) + block.conv1.bias)
-    inside, bias = conv2d(inside, block.conv2.weight, padding=1), block.conv2.bias
-    if block.conv_shortcut is not None:
-        hidden, bias = conv2d(hidden, block.conv_shortcut.weight), bias + block.conv_shortcut.bias
-    return add_branches(hidden, inside, bias)

@@ -57,7 +57,9 @@ class Compute:
     eight_bit: Literal["int8"] | None = None
     """How the UNet's linear layers are held in 8 bits, if they are."""
     decoder: Literal["float16"] | None = None
-    """What the VAE decodes in by `half_decoder`; without it in float32, or in `dtype` where its config says it can."""
+    """What the VAE decodes in by `half_decoder`, but for a picture that it cannot hold; without it in float32, or in
+    `dtype` where its config says it can.
+    """
 
     @property
     def panels(self) -> int:
@@ -74,7 +76,7 @@ class Compute:
         return dtype
 
     def record(self) -> dict[str, Any]:
-        """As JSON values; what is off by default and came later is left out, so that older records still hold."""
+        """As JSON values; what is off by default and came later is left out, so that a CPU's older records hold."""
         later = ("eight_bit", "decoder")
         return {name: value for name, value in asdict(self).items() if name not in later or value is not None}
 

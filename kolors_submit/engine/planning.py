@@ -23,7 +23,7 @@ COMPILE_PAYS = 400
 COMPILE_PAYS_TRAINING = 100
 """The same in full-size training samples, forward and backward."""
 
-# Bytes at the full size, 1024x1024, measured on one H200 (bench/results/gpu.json).
+# Bytes at the full size, 1024x1024, measured on one H200: rendering by bench/gpu.py, training by bench/gpu_train.py.
 RENDER_IMAGE = 0.45e9
 """Activations of one image in a forward."""
 RENDER_8_BIT = 1.3
@@ -50,7 +50,7 @@ MERGED_TARGETS = {"to_q", "to_k", "to_v", "to_out"}
 
 
 def train_plans(machine: Machine, settings: Train, sizes: Sizes) -> tuple[TrainPlan, ...]:
-    """Plans for training, fastest first; the story's own precision and checkpointing are kept to.
+    """Plans for training, alike on each device, fastest first; the story's precision and checkpointing are kept.
 
     Raises InputError for float16 on a CPU, where gradients cannot be scaled.
     """
@@ -81,6 +81,13 @@ def merges(settings: Train) -> bool:
     return set(settings.targets) == MERGED_TARGETS and settings.optimizer != "adafactor"
 
 
+def count_ranks(settings: Train, machine: Machine) -> int:
+    """How many devices can share out every batch equally; each has a process that trains."""
+    if machine.device == "cpu":
+        return 1
+    return next(count for count in range(machine.devices, 0, -1) if settings.batch_size % count == 0)
+
+
 def _train_plan(
     machine: Machine,
     settings: Train,
@@ -93,7 +100,8 @@ def _train_plan(
 ) -> TrainPlan:
     width = 4 if dtype == "float32" else 2
     weights = sizes.unet * (TRAIN_8_BIT if held else width)
-    activations = TRAIN_SAMPLE[checkpointing] * settings.batch_size * sizes.share
+    samples = settings.batch_size // count_ranks(settings, machine)
+    activations = TRAIN_SAMPLE[checkpointing] * samples * sizes.share
     lora = TRAIN_LORA[checkpointing] + (COMPILED_8_BIT if held and compiled else 0)
     memory = weights + (activations + lora * sizes.unet / FULL_UNET) * width / 2
     return TrainPlan(

@@ -121,10 +121,12 @@ def _predictor(
 def decode(decoder: SDXLVAEDecoder, latents: torch.Tensor) -> Image.Image | None:
     """One picture from latents [4, h, w], to 8 bits as DiffSynth does; None where a value is not finite.
 
-    What float16 cannot hold is decoded in float32.
+    What float16 cannot hold is decoded in float32, in about twice the memory.
     """
     from PIL import Image
 
+    if not bool(latents.isfinite().all()):
+        return None
     dtype = decoder.conv_in.weight.dtype
     pixels = decoder(latents[None].to(dtype))[0]
     if dtype == torch.float16 and not bool(pixels.isfinite().all()):

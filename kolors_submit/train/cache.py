@@ -15,6 +15,7 @@ from kolors_submit.data.dataset import Picture
 from kolors_submit.engine import base as bases
 from kolors_submit.engine.conditioning import Conditioning, add_time_id, encode_cached
 from kolors_submit.engine.memory import THREADS, compute_all, compute_for, release
+from kolors_submit.engine.sampler import PIXELS_PER_LATENT
 from kolors_submit.errors import InputError
 from kolors_submit.files import digest, write_bytes
 from kolors_submit.run import Job
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
     from kolors_submit.weights import Base
 
-PIXELS_PER_LATENT = 8
 LATENT_MULTIPLE = 4
 """The UNet halves a latent twice."""
 

@@ -97,8 +97,8 @@ class Keeper(Callback):
         step, rest = divmod(batch + 1, self.settings.accumulation)
         if rest:
             return
-        if step == pl_module.start + 1:
-            self.looked = time.monotonic()  # the first step compiles, which no later one does again
+        if step == pl_module.start + 1 and pl_module.device.type != "cpu":
+            self.looked = time.monotonic()  # the first step compiles, and waits for more than any later one
         last = step == self.settings.steps
         looks = step % self.look_every == 0
         stopped = self._stopped(trainer, step, looks)

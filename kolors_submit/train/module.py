@@ -10,6 +10,7 @@ from lightning.pytorch import LightningModule
 
 from kolors_submit.engine.lora import injected_parameters
 from kolors_submit.engine.schedule import add_noise
+from kolors_submit.errors import OutsideError
 from kolors_submit.story import Train
 from kolors_submit.train.batches import draw_batch
 from kolors_submit.train.cache import Example
@@ -110,7 +111,13 @@ class LoraTraining(LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def on_train_start(self) -> None:
-        """Put back the gradient scaling of float16."""
+        """Put back the gradient scaling of float16.
+
+        Raises OutsideError where another process has read another checkpoint, whose file this one could not read.
+        """
+        starts = self.all_gather(torch.tensor(self.start, device=self.device))
+        if isinstance(starts, torch.Tensor) and len(starts.unique()) > 1:
+            raise OutsideError("the training processes found different checkpoints; run again to go on")
         if self._restored and self._restored.scaler:
             self.trainer.precision_plugin.load_state_dict(self._restored.scaler)
 

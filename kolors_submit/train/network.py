@@ -96,6 +96,7 @@ class Merged:
         )
         self.graphed = plan.cuda_graph
         self._graphs: dict[torch.Size, Callable[..., Any]] = {}
+        self._memory = torch.cuda.graph_pool_handle() if self.graphed else None
         self._places = _places(unet, self.predict)
 
     def trained(self) -> list[torch.nn.Parameter]:
@@ -110,8 +111,9 @@ class Merged:
             shape = batch.noisy.shape
             if shape not in self._graphs:
                 # A captured backward pass gives the gradients of the arguments, of which one is the LoRA.
+                # All graphs take turns, so that they can share their memory.
                 self._graphs[shape] = torch.cuda.make_graphed_callables(  # type: ignore[assignment]
-                    self._loss, (self.predict.vector, *batch), num_warmup_iters=WARM_UP
+                    self._loss, (self.predict.vector, *batch), num_warmup_iters=WARM_UP, pool=self._memory
                 )
             loss: torch.Tensor = self._graphs[shape](_OwnGradient.apply(self.predict.vector), *batch)
             return loss

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from multiprocessing.connection import wait
+from multiprocessing.context import SpawnProcess
 from typing import TYPE_CHECKING
 
 import torch
@@ -26,8 +27,7 @@ from kolors_submit.report import quiet
 from kolors_submit.run import Job, Run
 
 if TYPE_CHECKING:
-    from kolors_submit.device import Machine
-    from kolors_submit.story import Story, Train
+    from kolors_submit.story import Story
     from kolors_submit.weights import Base
 
 OUT_OF_MEMORY = 17
@@ -84,13 +84,6 @@ class Environment(LightningEnvironment):
         return self.rank.number
 
 
-def count_ranks(settings: Train, machine: Machine) -> int:
-    """How many devices can share out every batch equally."""
-    if machine.device == "cpu":
-        return 1
-    return next(count for count in range(machine.devices, 0, -1) if settings.batch_size % count == 0)
-
-
 def strategy(rank: Rank, device: str) -> DDPStrategy | str:
     """Lightning's name for one device, or DDP."""
     if rank.count == 1:
@@ -123,13 +116,13 @@ def together(job: Job, share: Share, count: int) -> Iterator[Rank]:
     ]
     for process in others:
         process.start()
+    over = threading.Event()
+    watcher = threading.Thread(target=_watch, args=(others, over), daemon=True)
+    watcher.start()
     try:
         yield Rank(0, count, port)
     except RuntimeError as error:  # what a collective operation raises when another process is gone
-        gone = wait([process.sentinel for process in others], timeout=1)
-        for process in others:
-            if process.sentinel in gone:
-                process.join()  # its pipe closes a moment before its status can be read
+        watcher.join(timeout=1)
         ended = {process.exitcode for process in others} - {None, 0}
         if OUT_OF_MEMORY in ended:
             raise torch.OutOfMemoryError("on another device") from error
@@ -137,11 +130,29 @@ def together(job: Job, share: Share, count: int) -> Iterator[Rank]:
             raise OutsideError(f"a training process ended with status {ended.pop()}; run again to go on") from error
         raise
     finally:
+        over.set()
         for process in others:
             process.kill()  # they hold nothing that is to be saved, and take no signals
+        watcher.join()
+        for process in others:
             process.join()
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
+
+
+def _watch(others: list[SpawnProcess], over: threading.Event) -> None:
+    """Until a process fails or the block is over: gloo raises where one is gone, NCCL would wait for it."""
+    running = list(others)
+    while running and not over.is_set():
+        gone = wait([process.sentinel for process in running])
+        for process in [process for process in running if process.sentinel in gone]:
+            process.join()  # its pipe closes a moment before its status can be read
+            running.remove(process)
+            if process.exitcode and not over.is_set():
+                group = torch.distributed.group.WORLD
+                if group is not None and torch.distributed.get_backend(group) == "nccl":
+                    group.abort()
+                return
 
 
 def _train_as(share: Share, rank: Rank, story: Story, base: Base, run: Run, device: str) -> None:

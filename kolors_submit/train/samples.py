@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 import torch
 
 from kolors_submit.engine import base as bases
 from kolors_submit.engine import sampler
+from kolors_submit.engine.half_decoder import to_half
 from kolors_submit.engine.memory import arithmetic, compute_for, release
 from kolors_submit.engine.plan import TrainPlan
 from kolors_submit.files import atomic_path
 from kolors_submit.run import Job
 from kolors_submit.train.loop import Sampler
 from kolors_submit.train.module import LoraTraining
+
+if TYPE_CHECKING:
+    from diffsynth.models.sdxl_vae_decoder import SDXLVAEDecoder
 
 
 def sample_into(job: Job, plan: TrainPlan, task: sampler.Task) -> Sampler:
@@ -26,16 +31,24 @@ def sample_into(job: Job, plan: TrainPlan, task: sampler.Task) -> Sampler:
     compute = dataclasses.replace(compute_for(job.device), dtype=plan.dtype, batch=2)
 
     def draw(module: LoraTraining, step: int) -> None:
-        with arithmetic(), torch.no_grad():
-            latents = sampler.sample(module.network.predict, [task], job.story.render, compute)
-            decoder = bases.load_vae_decoder(job.base, job.device, dtype)
-            picture = sampler.decode(decoder, latents[0])
-        del decoder
+        picture, without = None, "it is not finite"
+        try:
+            with arithmetic(), torch.no_grad():
+                latents = sampler.sample(module.network.predict, [task], job.story.render, compute)
+                picture = sampler.decode(_decoder(job, dtype), latents[0])
+        except torch.OutOfMemoryError:
+            without = "the GPU's memory is not enough beside training"
         release(job.device)
         if picture is None:
-            job.report.note(f"the sample picture of step {step} is not finite; training goes on")
+            job.report.note(f"no sample picture of step {step}: {without}; training goes on")
             return
         with atomic_path(job.run.train / "samples" / f"step-{step:07d}.png") as path:
             picture.save(path, "PNG")
 
     return draw
+
+
+def _decoder(job: Job, dtype: torch.dtype) -> SDXLVAEDecoder:
+    """The VAE's decoder; on a GPU in half precision, since training has most of the memory."""
+    decoder = bases.load_vae_decoder(job.base, job.device, dtype)
+    return to_half(decoder) if job.device != "cpu" and decoder.conv_in.weight.dtype == torch.float32 else decoder

@@ -18,7 +18,7 @@ from kolors_submit.engine import lora as loras
 from kolors_submit.engine import lora_files
 from kolors_submit.engine.memory import keep_compiled, keep_within, release, stepping_down
 from kolors_submit.engine.plan import Sizes, TrainPlan, fitting
-from kolors_submit.engine.planning import train_plans
+from kolors_submit.engine.planning import count_ranks, train_plans
 from kolors_submit.engine.sampler import PIXELS_PER_LATENT, Task, check_size
 from kolors_submit.errors import InputError
 from kolors_submit.files import keep_only, write_json, write_text
@@ -31,7 +31,7 @@ from kolors_submit.train.loop import fit, precision
 from kolors_submit.train.module import LoraTraining
 from kolors_submit.train.network import make_network
 from kolors_submit.train.plan import check_disk, disk_bytes, learning_rate_factor, megabytes
-from kolors_submit.train.ranks import Rank, count_ranks, together
+from kolors_submit.train.ranks import Rank, together
 from kolors_submit.train.samples import sample_into
 from kolors_submit.weights import count_parameters
 

@@ -13,6 +13,7 @@ from kolors_submit.engine import base as bases
 from kolors_submit.engine.accelerate import accelerate_decoder
 from kolors_submit.engine.conditioning import encode
 from kolors_submit.engine.draw import Models, draw, load_models
+from kolors_submit.engine.gpu_kernels import fast_attention
 from kolors_submit.engine.memory import Compute
 from kolors_submit.engine.plan import RenderPlan
 from kolors_submit.engine.sampler import Task, decode
@@ -39,6 +40,8 @@ EXACT = {
     "8 bits": replace(PLAIN, compute=replace(PLAIN.compute, batch=2, eight_bit="int8"), offload=True),
     "8 bits compiled": replace(PLAIN, compute=replace(PLAIN.compute, batch=2, compile=True, eight_bit="int8")),
 }
+TEXT = (256, 64), (64,)
+"""Shapes of a prompt's embedding and of its pooled one."""
 MEAN = 2.0
 """Of 255: how far an exact plan may lie from plain float32, on average over the pixels."""
 
@@ -103,6 +106,35 @@ def test_the_decoder_in_half_precision_draws_the_plain_picture(base: Base) -> No
     half = accelerate_decoder(bases.load_vae_decoder(base, "cuda", torch.float32), replace(PLAIN, compute=HALF))
     assert half.conv_in.weight.dtype == torch.float16
     assert distance([np.asarray(decode(half, latents))], [plain]) <= 0.5
+
+
+@torch.inference_mode()
+def test_what_half_precision_cannot_hold_is_decoded_in_float32(base: Base) -> None:
+    latents = 1e5 * torch.randn(4, 32, 32, generator=torch.Generator().manual_seed(0)).cuda()
+    plain = np.asarray(decode(bases.load_vae_decoder(base, "cuda", torch.float32), latents))
+    half = accelerate_decoder(bases.load_vae_decoder(base, "cuda", torch.float32), replace(PLAIN, compute=HALF))
+    assert distance([np.asarray(decode(half, latents))], [plain]) <= 0.5
+    assert half.conv_in.weight.dtype == torch.float16
+    assert decode(half, latents * torch.inf) is None
+
+
+@torch.inference_mode()
+def test_graphs_of_a_network_share_their_memory(base: Base) -> None:
+    """As `fast` has them, with guidance and without."""
+    plan = replace(PLAIN, compute=replace(PLAIN.compute, batch=16), cuda_graph=True)
+    unet, reserved = load_models(base, None, SETTINGS, plan).unet, []
+    with fast_attention():
+        for images in (16, 8):
+            torch.cuda.empty_cache()
+            reserved.append(torch.cuda.memory_reserved())
+            text, pooled = (torch.randn(images, *shape, device="cuda").half() for shape in TEXT)
+            noise = torch.randn(images, 4, 64, 64, device="cuda").half()
+            unet(noise, torch.tensor([500.0]).cuda(), text, torch.full((images, 6), 512.0).cuda(), pooled)
+    torch.cuda.empty_cache()
+    reserved.append(torch.cuda.memory_reserved())
+    first, second = reserved[1] - reserved[0], reserved[2] - reserved[1]
+    print(f"{first / 1e6:.0f} MB, then {second / 1e6:.0f} more")
+    assert second < 0.25 * first
 
 
 @pytest.mark.parametrize("name", ["compiled", "compiled graph"])

@@ -24,8 +24,10 @@ TRAIN = {
 SIDE = 64
 
 
-def write_pictures(data: Path, count: int = 3, side: int = SIDE) -> None:
-    """A prepared dataset of gradients in different colours, each cut from a larger picture."""
+def write_pictures(data: Path, count: int = 3, side: int = SIDE, *, wide: int = 0) -> None:
+    """A prepared dataset of gradients in different colours, each cut from a larger picture; the first `wide` are twice
+    as wide as high.
+    """
     import numpy as np
     from PIL import Image
 
@@ -35,10 +37,11 @@ def write_pictures(data: Path, count: int = 3, side: int = SIDE) -> None:
         rows = csv.writer(file)
         rows.writerow(columns.split(","))
         for number in range(1, count + 1):
-            ramp = np.linspace(0, 255, side)[None, :, None] * np.ones((side, 1, 3))
+            width = 2 * side if number <= wide else side
+            ramp = np.linspace(0, 255, width)[None, :, None] * np.ones((side, 1, 3))
             ramp[:, :, number % 3] = 255 * number / count
             Image.fromarray(ramp.astype("uint8")).save(data / "images" / f"{number:04d}.png")
-            size = [2 * side, side, side // 2, 0, side // 2 + side, side, side, side]
+            size = [2 * width, side, width // 2, 0, width // 2 + width, side, width, side]
             rows.writerow([f"images/{number:04d}.png", f"a picture in colour {number}", *size])
 
 

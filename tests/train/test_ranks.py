@@ -12,7 +12,7 @@ import torch
 
 from kolors_submit.device import Machine
 from kolors_submit.engine import base as bases
-from kolors_submit.engine import lora_files
+from kolors_submit.engine import lora_files, planning
 from kolors_submit.errors import Interrupted, OutsideError
 from kolors_submit.files import read_json
 from kolors_submit.story import Train
@@ -24,8 +24,8 @@ FOUR = Machine("cuda", (9, 0), 140 * 10**9, devices=4)
 
 @pytest.mark.parametrize(("batch", "count"), [(1, 1), (2, 2), (3, 3), (4, 4), (5, 1), (6, 3), (8, 4)])
 def test_as_many_devices_as_share_a_batch_equally(batch: int, count: int) -> None:
-    assert ranks.count_ranks(Train(batch_size=batch), FOUR) == count
-    assert ranks.count_ranks(Train(batch_size=batch), Machine(devices=4)) == 1
+    assert planning.count_ranks(Train(batch_size=batch), FOUR) == count
+    assert planning.count_ranks(Train(batch_size=batch), Machine(devices=4)) == 1
 
 
 @pytest.mark.slow
