@@ -121,7 +121,7 @@ def one_process(task: Job, rank: Rank, *, plan: TrainPlan) -> None:
     loop.Keeper, loop.LOOK_EVERY, Clock.times = Clock, FIRST, {}  # type: ignore[misc]
     unet = network(lambda: architecture.build_unet(UNET), getattr(torch, plan.dtype))
     lora.inject(unet, 16, 8, task.story.train.targets, 0)
-    made = make_network(unet, plan, task.story.train, "cuda", shapes=1)
+    made = make_network(unet, plan, task.story.train, "cuda", [(128, 128)])
     module = LoraTraining(made, examples(), task.story.train, fused=True)
     begun = time.perf_counter()
     loop.fit(task, module, plan, Checkpoints(task.run.train / "checkpoints", "0" * 64), None, rank)

@@ -151,7 +151,7 @@ def train(plan: TrainPlan, steps: int, **settings: Any) -> dict[str, Any]:
         where = "cpu" if plan.eight_bit else "cuda"  # as the verb loads it
         unet = network(lambda: architecture.build_unet(UNET), getattr(torch, plan.dtype), where)
         lora.inject(unet, 16, 8, task.story.train.targets, 0)
-        made = make_network(unet, plan, task.story.train, "cuda", shapes=1)
+        made = make_network(unet, plan, task.story.train, "cuda", [(128, 128)])
         module = LoraTraining(made, examples(), task.story.train, fused=True)
         begun = time.perf_counter()
         losses = loop.fit(task, module, plan, Checkpoints(Path(folder) / "checkpoints", "0" * 64))

@@ -19,9 +19,14 @@ reproduced. torch gives up at 8.
 COMPILATION: dict[str, Any] = {
     "dynamic": False,
     "fullgraph": True,
-    # Of the two kernels for a layer norm the one that keeps its row in registers, which is the second (torch's own
-    # comment has it the other way round); by torch's rule rows of more than 1024 values are read twice.
-    "options": {"triton.multi_kernel": 3},
+    "options": {
+        # Kernels that sum up are chosen by torch's rule: of several it would take the one that was fastest when it
+        # tried them, on every device anew, and their sums differ. At Kolors' full size there is one anyway.
+        "deterministic": True,
+        # Of the two for a layer norm the one that keeps its row in registers, which is the second (torch's own
+        # comment has it the other way round); by torch's rule rows of more than 1024 values are read twice.
+        "triton.multi_kernel": 3,
+    },
 }
 
 
@@ -37,9 +42,7 @@ def fast_attention() -> Iterator[None]:
 
 
 def compiled(block: Compilable) -> Compilable:
-    """A function, or a module in place, compiled once for each shape it meets; the choice of kernels is torch's rule,
-    never a measurement, so that every process makes the same one.
-    """
+    """A function, or a module in place, compiled once for each shape it meets; to the same bits on every device."""
     torch._dynamo.config.recompile_limit = torch._dynamo.config.accumulated_recompile_limit = SHAPES
     if isinstance(block, torch.nn.Module):
         block.compile(**COMPILATION)

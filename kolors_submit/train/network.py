@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -13,6 +14,7 @@ from kolors_submit.engine.lora import injected_parameters
 from kolors_submit.engine.lora_unet import LoraUNet
 from kolors_submit.engine.planning import merges
 from kolors_submit.story import Train
+from kolors_submit.train.batches import Shape
 
 if TYPE_CHECKING:
     from diffsynth.models.sdxl_unet import SDXLUNet
@@ -84,19 +86,18 @@ class Plain:
 class Merged:
     """The LoRA merged into the weights at every step, the step one CUDA graph."""
 
-    def __init__(self, unet: SDXLUNet, plan: TrainPlan, device: str, shapes: int = 1) -> None:
-        """`unet` has a LoRA injected, and may come in main memory; `shapes` is how many kinds of pictures there are."""
+    def __init__(self, unet: SDXLUNet, plan: TrainPlan, device: str, shapes: Collection[Shape]) -> None:
+        """`unet` has a LoRA injected, and may come in main memory; `shapes` are those of the pictures' latents."""
         self.unet = unet
         self.predict = LoraUNet(
             unet,
             device,
-            compile_blocks=plan.compile_blocks and shapes <= COMPILED_SHAPES,
+            compile_blocks=plan.compile_blocks and len(shapes) <= COMPILED_SHAPES,
             checkpointing=plan.checkpointing != "none",
             eight_bit=plan.eight_bit is not None,
         )
-        self.graphed = plan.cuda_graph
-        self._graphs: dict[torch.Size, Callable[..., Any]] = {}
-        self._memory = torch.cuda.graph_pool_handle() if self.graphed else None
+        self.graphed, self.shapes = plan.cuda_graph, shapes
+        self._graphs: dict[Shape, Callable[..., Any]] = {}
         self._places = _places(unet, self.predict)
 
     def trained(self) -> list[torch.nn.Parameter]:
@@ -108,15 +109,22 @@ class Merged:
         with torch.autocast(batch.noisy.device.type, enabled=False), fast_attention():
             if not self.graphed:
                 return self._loss(self.predict.vector, *batch)
-            shape = batch.noisy.shape
-            if shape not in self._graphs:
-                # A captured backward pass gives the gradients of the arguments, of which one is the LoRA.
-                # All graphs take turns, so that they can share their memory.
-                self._graphs[shape] = torch.cuda.make_graphed_callables(  # type: ignore[assignment]
-                    self._loss, (self.predict.vector, *batch), num_warmup_iters=WARM_UP, pool=self._memory
-                )
-            loss: torch.Tensor = self._graphs[shape](_OwnGradient.apply(self.predict.vector), *batch)
+            if not self._graphs:
+                self._capture(batch)
+            height, width = batch.noisy.shape[2:]
+            loss: torch.Tensor = self._graphs[height, width](_OwnGradient.apply(self.predict.vector), *batch)
             return loss
+
+    def _capture(self, batch: Batch) -> None:
+        """A graph for each shape; they take turns, so that all have room in the memory of the largest."""
+        memory = torch.cuda.graph_pool_handle()
+        for shape in sorted(self.shapes, key=math.prod, reverse=True):
+            empty = batch.noisy.new_zeros(*batch.noisy.shape[:2], *shape)
+            inputs = batch._replace(noisy=empty, noise=empty.clone())
+            # A captured backward pass gives the gradients of the arguments, of which one is the LoRA.
+            self._graphs[shape] = torch.cuda.make_graphed_callables(  # type: ignore[assignment]
+                self._loss, (self.predict.vector, *inputs), num_warmup_iters=WARM_UP, pool=memory
+            )
 
     def _loss(self, vector: torch.Tensor, *values: torch.Tensor) -> torch.Tensor:
         batch = Batch(*values)
@@ -169,7 +177,9 @@ class _OwnGradient(torch.autograd.Function):
         return gradient.clone()
 
 
-def make_network(unet: SDXLUNet, plan: TrainPlan, settings: Train, device: str, shapes: int) -> Plain | Merged:
+def make_network(
+    unet: SDXLUNet, plan: TrainPlan, settings: Train, device: str, shapes: Collection[Shape]
+) -> Plain | Merged:
     """The program for a UNet with a LoRA injected: on a GPU the fast one, where it knows LoRA and optimizer."""
     if device != "cpu" and merges(settings):
         return Merged(unet, plan, device, shapes)

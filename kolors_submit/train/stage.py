@@ -88,7 +88,7 @@ def _train(
     checkpoint = checkpoints.latest()
     if checkpoint:
         job.report.note(f"going on after step {checkpoint.step} of {settings.steps}")
-    network = make_network(unet, plan, settings, job.device, shapes=len({example.shape for example in examples}))
+    network = make_network(unet, plan, settings, job.device, {example.shape for example in examples})
     # Lightning clips gradients itself, which it does not under a fused step that would scale them back.
     fused = plan.fused_optimizer and precision(plan, network) == "32-true" and job.device != "cpu"
     module = LoraTraining(network, examples, settings, checkpoint, fused=fused)
