@@ -115,8 +115,8 @@ def _told(panels: Sequence[ToldPanel], name: str) -> float | None:
     return said.most_common(1)[0][0] if said else None
 
 
-def write(found: Found, alpha: float, folder: Path) -> tuple[str, LoraSummary, list[Path]]:
-    """Write the LoRA with this alpha in kohya's, DiffSynth's and diffusers' keys; its name, summary and files."""
+def write(found: Found, alpha: float, folder: Path) -> tuple[LoraSummary, list[Path]]:
+    """Write the LoRA with this alpha in kohya's, DiffSynth's and diffusers' keys; its summary and files."""
     from kolors_submit.engine import lora_files
 
     modules = {layer: replace(module, alpha=alpha) for layer, module in found.lora.modules.items()}
@@ -127,4 +127,4 @@ def write(found: Found, alpha: float, folder: Path) -> tuple[str, LoraSummary, l
     kohya = draft.rename(folder / f"{name}.safetensors")
     ckpt = lora_files.write_ckpt(folder / f"{name}.ckpt", lora)
     diffusers = write_diffusers(kohya, ckpt, folder / f"{name}{layout.DIFFUSERS}")
-    return name, summarise(kohya), [kohya, ckpt, diffusers]
+    return summarise(kohya), [kohya, ckpt, diffusers]
