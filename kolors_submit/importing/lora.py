@@ -17,6 +17,7 @@ from kolors_submit.errors import InputError
 from kolors_submit.export import formats
 from kolors_submit.export.comfyui import lora_name
 from kolors_submit.files import file_digest
+from kolors_submit.importing.advice import stages_of
 from kolors_submit.importing.settle import CONTEST_ALPHA, NOTEBOOK, UNSAID, Notes, Scale, ToldPanel
 from kolors_submit.importing.source import LORAS, of_kind
 from kolors_submit.weights import PICTUREBOOK
@@ -60,7 +61,10 @@ def choose(names: Sequence[str], panels: Sequence[ToldPanel], wanted: str | None
     used = {told.lora for panel in panels for told in panel.told if told.lora}
     named = [name for name in found if PurePosixPath(name).name in used]
     if len(named) != 1:
-        raise InputError(f"the entry has {len(found)} LoRA files: {', '.join(found[:10])}; name one with --lora FILE")
+        listed = ", ".join(found[:10])
+        raise InputError(
+            f"the entry has {len(found)} LoRA files: {listed}; {stages_of(found)}name one with --lora FILE"
+        )
     return named[0]
 
 
