@@ -42,6 +42,7 @@ RULES: tuple[tuple[str, Rule], ...] = (
     ("names", rules_contents.names),
     ("training", rules_contents.training),
     ("data", rules_contents.data),
+    ("history", rules_contents.past),
     ("configuration", rules_contents.configuration),
     ("environment", rules_contents.environment),
     ("post", rules_pages.post),
