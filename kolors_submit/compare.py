@@ -16,6 +16,7 @@ from kolors_submit.report import Reporter
 from kolors_submit.run import STAGES, Run, flat
 
 _SHA256 = re.compile(r"^[0-9a-f]{64}$")
+RUN = "name a run folder such as runs/watercolor/kolors"
 _MAX_SHEET = 20_000_000
 _PAGE = Path(__file__).with_name("compare.html.jinja")
 
@@ -53,7 +54,10 @@ def compare(paths: Sequence[Path], page: Path, report: Reporter) -> dict[str, An
 
 
 def find_run(path: Path) -> Run:
-    """The run folder that a path means: itself, or the only base's run below it. Raises InputError for neither."""
+    """The run folder that a path means: itself, or the only base's run below it.
+
+    Raises InputError for neither, saying what it is and what to name instead.
+    """
     if (path / "stages").is_dir():
         return Run(path)
     below = sorted(child for child in path.glob("*") if (child / "stages").is_dir())
@@ -61,7 +65,15 @@ def find_run(path: Path) -> Run:
         return Run(below[0])
     if below:
         raise InputError(f"{path} holds runs on several bases; name one: {', '.join(map(str, below))}")
-    raise InputError(f"{path} is not a run folder; name one such as runs/watercolor/kolors")
+    if not path.exists():
+        raise InputError(f"{path} does not exist; {RUN}")
+    if (path.resolve().parent / "stages").is_dir():
+        raise InputError(f"{path} is a part of the run folder {path.resolve().parent}; name that")
+    if path.is_file():
+        raise InputError(f"{path} is a file; {RUN}")
+    if (path / "manifest.json").is_file():
+        raise InputError(f"{path} is a bundle, which has no record of its stages; {RUN}")
+    raise InputError(f"{path} is not a run folder; {RUN}")
 
 
 def read_side(path: Path) -> Side:

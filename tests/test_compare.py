@@ -15,6 +15,7 @@ from kolors_submit.errors import InputError
 from kolors_submit.files import write_json
 from kolors_submit.report import Reporter, quiet
 from kolors_submit.run import Run
+from tests.browser import CHROMIUM, browser
 
 
 def make_run(folder, rank, score, predictor="official", digest="", sheet=True):
@@ -60,7 +61,7 @@ def test_what_differs_and_every_figure(tmp_path):
         "train (s)": 12.5,
     }
     html = page.read_text("utf-8")
-    assert "<th>train.rank</th><td>8</td><td>32</td>" in html
+    assert '<th>train.rank</th><td data-run="a/kolors">8</td><td data-run="b/kolors">32</td>' in html
     assert "train.note" not in html, "what is the same in both is left out"
     assert html.count("data:image/jpeg;base64,") == 1
     assert "not rendered yet" in html
@@ -120,8 +121,37 @@ def test_what_is_no_run_is_refused(tmp_path):
     make_run(tmp_path / "a/tiny", 8, 6)
     with pytest.raises(InputError, match="several bases; name one"):
         compare([tmp_path / "a", tmp_path / "a/tiny"], tmp_path / "page.html", quiet())
-    with pytest.raises(InputError, match="is not a run folder"):
-        compare([tmp_path / "a/tiny", tmp_path / "nowhere"], tmp_path / "page.html", quiet())
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "loose").mkdir()
+    (tmp_path / "loose/manifest.json").write_text("{}")
+    (tmp_path / "story.yaml").write_text("title: x")
+    said = {
+        "nowhere": "nowhere does not exist; name a run folder such as",
+        "empty": "empty is not a run folder; name a run folder such as",
+        "story.yaml": "story.yaml is a file; name a run folder such as",
+        "loose": "loose is a bundle, which has no record of its stages; name a run folder such as",
+        "a/kolors/render": r"render is a part of the run folder .*a/kolors; name that",
+    }
+    for name, words in said.items():
+        with pytest.raises(InputError, match=words):
+            compare([tmp_path / "a/tiny", tmp_path / name], tmp_path / "page.html", quiet())
     with pytest.raises(InputError, match="two runs or more"):
         compare([tmp_path / "a/tiny"], tmp_path / "page.html", quiet())
     assert not (tmp_path / "page.html").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed here")
+@pytest.mark.parametrize("width", [390, 1280])
+def test_nothing_of_the_page_is_cut_at_any_width(tmp_path, width):
+    names = ("watercolor-with-a-long-variant-name", "watercolor-r32-second-attempt", "watercolor-r64")
+    for rank, name in enumerate(names, start=4):
+        make_run(tmp_path / name / "picturebook", rank, 6.4, "aesthetics-predictor-v2-sac-logos-ava1-l14-linearMSE")
+    compare([tmp_path / name for name in names], tmp_path / "page.html", quiet())
+    with browser(tmp_path / "profile") as page:
+        page.open(tmp_path / "page.html", width)
+        assert page.value("document.documentElement.scrollWidth") == width
+        cut = "[...document.querySelectorAll('body *')].filter((one) => one.scrollWidth > one.clientWidth + 1)"
+        assert page.value(f"{cut}.filter((one) => getComputedStyle(one).display !== 'inline').length") == 0
+        shown = page.value("getComputedStyle(document.querySelector('td'), '::before').content")
+        assert (names[0] in shown) == (width == 390), "each value says whose it is where there are no columns"

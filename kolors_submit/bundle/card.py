@@ -9,7 +9,7 @@ from huggingface_hub import ModelCard, ModelCardData
 
 from kolors_submit.base_names import KOLORS
 from kolors_submit.bundle.entry import Entry
-from kolors_submit.bundle.markdown import PACKAGE, Raw, environment, escape
+from kolors_submit.bundle.markdown import Raw, environment, escape
 from kolors_submit.bundle.words import STEPS
 from kolors_submit.weights import OFFICIAL_PREDICTOR
 
@@ -22,19 +22,24 @@ MIN_CHARACTERS = 200
 """ModelScope hides a model whose README is shorter."""
 
 
-def card_text(entry: Entry, package: str = PACKAGE, **more: Any) -> str:
+def card_text(entry: Entry) -> str:
     """The whole README.md: front matter with the hubs' keys, then the introduction in the story's language.
 
-    The templates are those of `package`, which may name `more` values. Every word of the story is escaped.
+    Every word of the story is escaped.
     """
-    template = environment(package).get_template(f"card.{entry.story.language}.md")
     data = ModelCardData(**_front_matter(entry))
-    return str(ModelCard(f"---\n{data.to_yaml()}\n---\n{template.render(**_values(entry), **more)}"))
+    return str(ModelCard(f"---\n{data.to_yaml()}\n---\n{_rendered('card', entry)}"))
 
 
-def post_text(entry: Entry, package: str = PACKAGE) -> str:
+def post_text(entry: Entry) -> str:
     """The text of post.md."""
-    return environment(package).get_template(f"post.{entry.story.language}.md").render(**_values(entry))
+    return _rendered("post", entry)
+
+
+def _rendered(kind: str, entry: Entry) -> str:
+    """A template in the story's language; of an imported entry, one that tells what is known of it and what is not."""
+    name = f"{'imported.' if entry.imported is not None else ''}{kind}.{entry.story.language}.md"
+    return environment().get_template(name).render(**_values(entry))
 
 
 def _front_matter(entry: Entry) -> dict[str, Any]:
@@ -72,6 +77,7 @@ def _values(entry: Entry) -> dict[str, Any]:
     address = entry.address
     return {
         "entry": entry,
+        "imported": entry.imported,
         "story": entry.story,
         "train": entry.story.train,
         "rows": entry.rows,

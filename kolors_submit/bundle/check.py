@@ -8,7 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from kolors_submit.bundle import archive, layout, manifest, rules_coherence, rules_contents, rules_files, rules_pages
+from kolors_submit.bundle import (
+    archive,
+    layout,
+    manifest,
+    rules_coherence,
+    rules_contents,
+    rules_documents,
+    rules_files,
+    rules_pages,
+)
 from kolors_submit.bundle.finding import Finding, fail
 from kolors_submit.bundle.manifest import NewerFormat
 from kolors_submit.bundle.opened import Opened, open_values, without_folder
@@ -33,11 +42,13 @@ RULES: tuple[tuple[str, Rule], ...] = (
     ("names", rules_contents.names),
     ("training", rules_contents.training),
     ("data", rules_contents.data),
+    ("history", rules_contents.past),
     ("configuration", rules_contents.configuration),
     ("environment", rules_contents.environment),
     ("post", rules_pages.post),
     ("page", rules_pages.page),
-    ("sheet", rules_files.sheet),
+    ("sheet", rules_documents.sheet),
+    ("documents", rules_documents.documents),
     ("secrets", rules_files.secrets),
 )
 """Each with the name that its own failure, or its having nothing to say, is reported under."""
@@ -75,7 +86,7 @@ def check_bundle(path: Path, report: Reporter) -> list[Finding]:
     findings = check(path)
     for finding in findings:
         if finding.level == "warn":
-            report.note(f"{finding.rule}: {finding.message}")
+            report.note(f"{finding}")
     failures = [finding for finding in findings if finding.level == "fail"]
     held = sum(finding.level == "ok" for finding in findings)
     report.stage("check", f"{held} of {len(RULES)} rules passed without warnings", done=not failures)
@@ -100,7 +111,7 @@ def _check_folder(folder: Path) -> list[Finding]:
         if not found and complete:
             found = [Finding("ok", name, _first_line(rule))]
         findings += found
-    return findings
+    return list(dict.fromkeys(findings))
 
 
 def _apply(name: str, rule: Rule, bundle: Opened) -> list[Finding]:

@@ -70,6 +70,8 @@ class Entry:
     scores: Mapping[str, Any]
     environment: Mapping[str, Any]
     losses: Sequence[tuple[int, float]]
+    imported: Mapping[str, Any] | None = None
+    """import.json's value, of an entry that another program made."""
 
     @property
     def is_demonstration(self) -> bool:

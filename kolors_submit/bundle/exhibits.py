@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,13 @@ QUALITY = 90
 """Of the WebP copies in the page; the pictures themselves are the PNGs in images/ and before/."""
 
 
+WEBP = "data:image/webp;base64,"
+"""How the address of every picture in the page begins."""
+
+PICTURE = re.compile(re.escape(WEBP) + r'([^"]*)')
+"""Such an address; its group is the picture in base64."""
+
+
 @dataclass(frozen=True)
 class Picture:
     """A picture as the page holds it: a data URL, and its size in pixels."""
@@ -28,6 +36,10 @@ class Picture:
     source: str
     width: int
     height: int
+
+
+Show = Callable[[Path], Picture]
+"""Makes of a picture's file what stands in the page."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +77,7 @@ class Coherence:
     matrices: Sequence[Matrix]
 
 
-def panels(entry: Entry, pictures: Sequence[Path], before: Mapping[int, Path]) -> list[ShownPanel]:
+def panels(entry: Entry, pictures: Sequence[Path], before: Mapping[int, Path], shown: Show) -> list[ShownPanel]:
     """Every panel; `pictures` in order, `before` by the panel's number."""
     none: list[float | None] = [None] * len(pictures)
     scores = entry.panel_scores if entry.scores else none
@@ -74,18 +86,19 @@ def panels(entry: Entry, pictures: Sequence[Path], before: Mapping[int, Path]) -
             row,
             score,
             score is not None and score < entry.scores["threshold"],
-            _picture(path),
-            _picture(before[row.panel]) if row.panel in before else None,
+            shown(path),
+            shown(before[row.panel]) if row.panel in before else None,
         )
         for row, score, path in zip(entry.rows, scores, pictures, strict=True)
     ]
 
 
-def _picture(path: Path) -> Picture:
+def embedded(path: Path) -> Picture:
+    """A copy of a PNG as WebP."""
     with Image.open(path, formats=["PNG"]) as picture:
         buffer = io.BytesIO()
         picture.convert("RGB").save(buffer, "WEBP", quality=QUALITY, method=4)
-        source = "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
+        source = WEBP + base64.b64encode(buffer.getvalue()).decode()
         return Picture(source, picture.width, picture.height)
 
 

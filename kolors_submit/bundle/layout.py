@@ -16,6 +16,9 @@ FILES = (README, CONFIGURATION, STORY, PROMPTS, SCORES, TRAIN, DATA, ENVIRONMENT
 IMPORT = "import.json"
 """In a bundle that `import` made from another program's entry: what it was made from, and what had to be guessed."""
 
+HISTORY = "history.json"
+"""What card and page tell of the making, and no other file says; bundles of early versions have none."""
+
 UNKNOWN_OF_IMPORTED = frozenset({SCORES, DATA, ENVIRONMENT})
 """Files that such a bundle may lack, because nobody knows what they would say."""
 
@@ -102,7 +105,7 @@ def place_problem(name: str) -> str | None:
     """Why a file has no place in a bundle, or None; `name` is a path that path_problem allows."""
     path = PurePosixPath(name)
     if len(path.parts) == 1:
-        return None if name in (*FILES, IMPORT) else "is not a bundle file"
+        return None if name in (*FILES, IMPORT, HISTORY) else "is not a bundle file"
     if len(path.parts) > 2 or path.parts[0] not in FOLDERS:
         return "is in a folder that a bundle does not have"
     allowed = FOLDERS[path.parts[0]]

@@ -28,14 +28,10 @@ def escape(value: Any) -> str:
     return re.sub(r"(?i)www\.", lambda match: match.group(0)[:3] + "&#46;", text)
 
 
-PACKAGE = "kolors_submit.bundle"
-"""Whose templates/ hold the tables that all cards have."""
-
-
-def environment(package: str) -> jinja2.Environment:
-    """Templates in a package's templates/, or else the bundle's, whose every `{{ value }}` is escaped for Markdown."""
+def environment() -> jinja2.Environment:
+    """The templates of card and post, whose every `{{ value }}` is escaped for Markdown."""
     return jinja2.Environment(
-        loader=jinja2.ChoiceLoader([jinja2.PackageLoader(package), jinja2.PackageLoader(PACKAGE)]),
+        loader=jinja2.PackageLoader("kolors_submit.bundle"),
         finalize=escape,
         autoescape=False,  # noqa: S701 - that is HTML's; `finalize` escapes for Markdown and HTML
         undefined=jinja2.StrictUndefined,

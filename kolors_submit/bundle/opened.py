@@ -16,7 +16,14 @@ from kolors_submit.errors import InputError
 from kolors_submit.story import Story, load_story, read_document
 from kolors_submit.story.model import SCHEMA
 
-FORMATS = {layout.SCORES: 3, layout.TRAIN: 1, layout.DATA: 1, layout.ENVIRONMENT: 1, layout.IMPORT: 1}
+FORMATS = {
+    layout.SCORES: 3,
+    layout.TRAIN: 1,
+    layout.DATA: 1,
+    layout.ENVIRONMENT: 1,
+    layout.IMPORT: 1,
+    layout.HISTORY: 1,
+}
 """The newest format that this program knows, of each file that has one."""
 
 T = TypeVar("T")
@@ -39,6 +46,7 @@ class Opened:
     data: dict[str, Any] | None
     environment: dict[str, Any] | None
     imported: dict[str, Any] | None
+    history: dict[str, Any] | None
 
     @property
     def is_imported(self) -> bool:
@@ -55,6 +63,12 @@ class Opened:
     def is_demonstration(self) -> bool:
         """Whether the entry was made on another base than Kolors."""
         return self.base != KOLORS
+
+    @property
+    def lora(self) -> str | None:
+        """The LoRA's file in kohya's keys, whose name the other two share."""
+        found = self.in_folder(layout.LORA, ".safetensors")
+        return next((name for name in found if not name.endswith(layout.DIFFUSERS)), None)
 
     def in_folder(self, folder: str, suffix: str) -> list[str]:
         """The files in one of the bundle's folders with a suffix."""
@@ -100,6 +114,7 @@ def open_values(folder: Path, names: list[str]) -> tuple[Opened, list[Finding]]:
         data=read(layout.DATA, _with_format),
         environment=read(layout.ENVIRONMENT, _with_format),
         imported=read(layout.IMPORT, _with_format),
+        history=read(layout.HISTORY, _with_format),
     )
     return opened, findings
 

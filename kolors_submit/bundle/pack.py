@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import csv
+import math
 import shutil
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from kolors_submit import environment
-from kolors_submit.bundle import layout, manifest, workflows
-from kolors_submit.bundle.card import card_text, post_text
+from kolors_submit.bundle import documents, history, layout, manifest, workflows
 from kolors_submit.bundle.contents import CONFIGURATION, prompts_text, story_text
-from kolors_submit.bundle.entry import Entry, FunnelStep
-from kolors_submit.bundle.lora import summarise, write_diffusers
-from kolors_submit.bundle.page import page_text
+from kolors_submit.bundle.entry import FunnelStep
+from kolors_submit.bundle.lora import write_diffusers
 from kolors_submit.errors import InputError
 from kolors_submit.export.comfyui import lora_name
 from kolors_submit.files import atomic_path, file_digest, keep_only, read_json, write_json, write_text
 from kolors_submit.run import Job, Run
 
-NAME, FORMAT = "bundle", 3
+NAME, FORMAT = "bundle", 4
 
 
 def pack(job: Job) -> bool:
@@ -86,10 +84,10 @@ def _metrics(run: Run) -> Path:
 
 def _write(job: Job, folder: Path) -> list[Path]:
     """Write everything but the manifest."""
-    run, entry = job.run, _entry(job)
+    run, name = job.run, lora_name(file_digest(job.run.lora))
     copies = {
-        f"{layout.LORA}/{entry.safetensors}": run.lora,
-        f"{layout.LORA}/{entry.ckpt}": run.train / "lora.ckpt",
+        f"{layout.LORA}/{name}.safetensors": run.lora,
+        f"{layout.LORA}/{name}.ckpt": run.train / "lora.ckpt",
         layout.SCORES: run.scores,
         layout.TRAIN: run.train / "train.json",
         layout.DATA: run.data / "data.json",
@@ -98,18 +96,17 @@ def _write(job: Job, folder: Path) -> list[Path]:
     copies |= {layout.panel_file(number): path for number, path in enumerate(_panels(job), start=1)}
     copies |= {layout.before_file(number): path for number, path in _before(job).items()}
     outputs = [_copy(source, folder / name) for name, source in copies.items()]
-    outputs.append(write_diffusers(run.lora, run.train / "lora.ckpt", folder / layout.LORA / entry.diffusers))
-    outputs += workflows.write(folder / layout.COMFYUI, job.story, entry.lora_name, job.report)
+    diffusers = folder / layout.LORA / f"{name}{layout.DIFFUSERS}"
+    outputs.append(write_diffusers(run.lora, run.train / "lora.ckpt", diffusers))
     outputs += [
         write_json(folder / layout.CONFIGURATION, CONFIGURATION),
-        write_json(folder / layout.ENVIRONMENT, entry.environment),
+        write_json(folder / layout.ENVIRONMENT, _environment(job)),
+        write_json(folder / layout.HISTORY, history.value(_funnel(job), _losses(_metrics(run)))),
         write_text(folder / layout.STORY, story_text(job.story)),
         write_text(folder / layout.PROMPTS, prompts_text(job.story)),
-        write_text(folder / layout.README, card_text(entry)),
-        write_text(folder / layout.POST, post_text(entry)),
-        write_text(folder / layout.PAGE, page_text(entry, _panels(job), _before(job))),
     ]
-    return outputs
+    workflows.say_left_out(job.story, job.report)
+    return outputs + documents.write(folder, [path.relative_to(folder).as_posix() for path in outputs])
 
 
 def _copy(source: Path, target: Path) -> Path:
@@ -118,24 +115,11 @@ def _copy(source: Path, target: Path) -> Path:
     return target
 
 
-def _entry(job: Job) -> Entry:
-    """What card and page tell, from the run's files."""
-    run = job.run
-    render = _read(run.render / "render.json", "render")
-    data = _read(run.data / "data.json", "data")
+def _environment(job: Job) -> dict[str, Any]:
+    """What environment.json says: what the bundle is packed with, and how the panels were rendered."""
+    render = _read(job.run.render / "render.json", "render")
     made = {key: render[key] for key in ("base", "lora", "compute", "method") if key in render}
-    return Entry(
-        story=job.story,
-        lora_name=lora_name(file_digest(run.lora)),
-        base={"name": job.base.name, "digest": job.base.digest},
-        lora=summarise(run.lora),
-        train=_read(run.train / "train.json", "train"),
-        pictures=len(data["pictures"]),
-        funnel=_funnel(_read(run.data / "report.json", "data")),
-        scores=_read(run.scores, "score"),
-        environment=environment.describe(job.device) | {"render": made},
-        losses=_losses(_metrics(run)),
-    )
+    return environment.describe(job.device) | {"render": made}
 
 
 def _read(path: Path, verb: str) -> dict[str, Any]:
@@ -145,14 +129,16 @@ def _read(path: Path, verb: str) -> dict[str, Any]:
     return value
 
 
-def _funnel(report: Mapping[str, Any]) -> list[FunnelStep]:
+def _funnel(job: Job) -> list[FunnelStep]:
     """Pictures left after each step of the data's report."""
+    report = _read(job.run.data / "report.json", "data")
     return [FunnelStep(step["step"], step["left"]) for step in report["steps"]]
 
 
 def _losses(path: Path) -> list[tuple[int, float]]:
-    """Step and loss of each line of metrics.csv; empty where there is none."""
+    """Step and loss of each line of metrics.csv that has a finite one; empty where there is no such file."""
     if not path.is_file():
         return []
     with path.open(encoding="utf-8", newline="") as file:
-        return [(int(row["step"]), float(row["loss"])) for row in csv.DictReader(file)]
+        points = [(int(row["step"]), float(row["loss"])) for row in csv.DictReader(file)]
+    return [(step, loss) for step, loss in points if math.isfinite(loss)]

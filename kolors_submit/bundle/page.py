@@ -21,13 +21,13 @@ from kolors_submit.weights import OFFICIAL_PREDICTOR
 
 
 def page_text(
-    entry: Entry, pictures: Sequence[Path], before: Mapping[int, Path], imported: Mapping[str, Any] | None = None
+    entry: Entry, pictures: Sequence[Path], before: Mapping[int, Path], shown: exhibits.Show = exhibits.embedded
 ) -> str:
     """The whole page; every word of the story is escaped.
 
-    `pictures` are the panels in order, `before` those that were also rendered without the LoRA, by number. `imported`
-    is import.json's value of an entry of another program: what had to be guessed stands on its page, and what nobody
-    knows (the training, the data, the environment, perhaps the scores) does not.
+    `pictures` are the panels in order, `before` those that were also rendered without the LoRA, by number; `shown`
+    makes of each what stands in the page. What had to be guessed of an imported entry stands on its page, and what
+    nobody knows (the training, the data, the environment, perhaps the scores) does not.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("kolors_submit.bundle"),
@@ -37,8 +37,9 @@ def page_text(
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    body = environment.get_template("page.body.html").render(imported=imported, **_values(entry, pictures, before))
-    css = font_faces(body) + _asset("page.css")
+    panels = exhibits.panels(entry, pictures, before, shown)
+    body = environment.get_template("page.body.html").render(**_values(entry, panels))
+    css = font_faces(exhibits.PICTURE.sub("", body) + script_source()) + _asset("page.css")
     return environment.get_template("page.html").render(
         language=entry.story.language,
         title=entry.title,
@@ -54,12 +55,12 @@ def script_source() -> str:
     return _asset("page.js")
 
 
-def _values(entry: Entry, pictures: Sequence[Path], before: Mapping[int, Path]) -> dict[str, Any]:
+def _values(entry: Entry, panels: Sequence[exhibits.ShownPanel]) -> dict[str, Any]:
     """What the template names."""
     words = WORDS[entry.story.language]
-    panels = exhibits.panels(entry, pictures, before)
     return {
         "entry": entry,
+        "imported": entry.imported,
         "story": entry.story,
         "words": words,
         "panels": panels,

@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import Any
 
 from kolors_submit.base_names import KOLORS
-from kolors_submit.bundle import layout
+from kolors_submit.bundle import history, layout
 from kolors_submit.bundle.contents import CONFIGURATION, prompt_rows
 from kolors_submit.bundle.finding import Finding, fail, warn
 from kolors_submit.bundle.manifest import is_sha256
@@ -142,6 +142,19 @@ def data(bundle: Opened) -> Iterator[Finding]:
         yield warn(
             "data", "the training pictures are in a private folder of the entrant's, so nobody else can train it again"
         )
+
+
+def past(bundle: Opened) -> Iterator[Finding]:
+    """history.json tells of the training that train.json and data.json tell of."""
+    if bundle.history is None:
+        return
+    funnel, losses = history.funnel(bundle.history), history.losses(bundle.history)
+    kept = at(bundle.data, "pictures")
+    if funnel and isinstance(kept, list) and funnel[-1].left != len(kept):
+        yield fail("history", f"history.json says {funnel[-1].left} pictures were left, data.json lists {len(kept)}")
+    last = max((step for step, _ in losses), default=0)
+    if bundle.story is not None and last > bundle.story.train.steps:
+        yield fail("history", f"history.json has a loss of step {last}, story.yaml {bundle.story.train.steps} steps")
 
 
 def configuration(bundle: Opened) -> Iterator[Finding]:

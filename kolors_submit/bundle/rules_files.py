@@ -21,10 +21,11 @@ from kolors_submit.picture import PNG_TEXT
 from kolors_submit.story import panel_prompt
 from kolors_submit.story.model import PANELS
 
-"""The PNG text that holds a panel's prompt, seed and settings as JSON."""
-
 KOLORS_CONTEXT = 2048
 """Width of what Kolors' cross-attention reads."""
+
+UNSOUND = (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError)
+"""What Pillow raises for a file that is not a sound picture."""
 
 _TOKENS = re.compile(rb"hf_[A-Za-z0-9]{30,}|ms-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
@@ -151,7 +152,7 @@ def before(bundle: Opened) -> Iterator[Finding]:
 
 def _panel(bundle: Opened, name: str, **changed: Any) -> Iterator[Finding]:
     """A picture against the panel of its number, rendered with the story's settings but for those `changed`."""
-    size, text = _open_picture(bundle.folder / name, "PNG", layout.MAX_PANEL_SIDE**2)
+    size, text = open_picture(bundle.folder / name, "PNG", layout.MAX_PANEL_SIDE**2)
     story, number = bundle.story, Path(name).stem
     if story is None or not number.isdecimal() or not 1 <= int(number) <= len(story.panels):
         return
@@ -194,26 +195,30 @@ def _workflow(bundle: Opened, name: str, value: Any) -> Iterator[Finding]:
         yield fail("workflows", f"the ComfyUI workflow in {name} {problem}")
 
 
-def sheet(bundle: Opened) -> Iterator[Finding]:
-    """story.jpg is a picture."""
-    if layout.SHEET in bundle.names:
-        _open_picture(bundle.folder / layout.SHEET, "JPEG", layout.MAX_SHEET_PIXELS)
-    yield from ()
+def is_in_bounds(path: Path) -> bool:
+    """Whether a panel is there and its header is that of a PNG no larger than panels may be."""
+    try:
+        with _quietly(), Image.open(path, formats=["PNG"]) as picture:
+            return picture.width * picture.height <= layout.MAX_PANEL_SIDE**2
+    except UNSOUND:
+        return False
 
 
-def _open_picture(path: Path, format: str, max_pixels: int) -> tuple[tuple[int, int], dict[str, Any]]:
+def open_picture(path: Path, format: str, max_pixels: int) -> tuple[tuple[int, int], dict[str, Any]]:
     """Size and texts of a picture, decoded whole within a bound; raises InputError where that fails."""
     try:
-        with (
-            warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning),
-            Image.open(path, formats=[format]) as picture,
-        ):
+        with _quietly(), Image.open(path, formats=[format]) as picture:
             if picture.width * picture.height > max_pixels or getattr(picture, "n_frames", 1) > 1:
                 raise InputError(f"{path} has {picture.width}x{picture.height} pixels or several frames; too large")
             picture.load()
             return picture.size, {str(key): value for key, value in picture.info.items()}
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+    except UNSOUND as error:
         raise InputError(f"{path} is not a sound {format} picture: {error}") from error
+
+
+def _quietly() -> warnings.catch_warnings[None]:
+    """Without Pillow's warning of a large picture, whose size is asked about anyway."""
+    return warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning)
 
 
 def _json(text: Any) -> dict[str, Any] | None:

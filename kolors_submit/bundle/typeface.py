@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import io
 import unicodedata
-from importlib.resources import as_file, files
+from importlib.resources import files
 
 WIDE_RANGE = "U+2E80-9FFF, U+F900-FAFF, U+FE30-FE4F, U+FF00-FFEF"
 """Hanzi, kana and their punctuation; without it a font that lacks Latin letters would still set the line's height."""
@@ -19,10 +19,14 @@ WIDE_RANGE = "U+2E80-9FFF, U+F900-FAFF, U+FE30-FE4F, U+FF00-FFEF"
 def font_faces(text: str) -> str:
     """CSS rules for the families Story Kai and Story Hanzi with the characters of `text`; same text, same rules."""
     wide = "".join(char for char in text if unicodedata.east_asian_width(char) in "WF")
-    return _rule("Story Kai", text) + _rule("Story Hanzi", wide, f" unicode-range: {WIDE_RANGE};")
+    whole = files("kolors_submit.fonts").joinpath("story-kai.woff").read_bytes()
+    every = _letters(whole, text)
+    hanzi = _letters(every, wide)  # of the small one: to read the whole font takes most of the time
+    return _rule("Story Kai", every) + _rule("Story Hanzi", hanzi, f" unicode-range: {WIDE_RANGE};")
 
 
-def _rule(family: str, text: str, more: str = "") -> str:
+def _letters(font: bytes, text: str) -> bytes:
+    """A font (WOFF) cut down to the characters of a text."""
     from fontTools import subset
     from fontTools.ttLib import TTFont
 
@@ -30,10 +34,13 @@ def _rule(family: str, text: str, more: str = "") -> str:
     subsetter = subset.Subsetter(options)
     subsetter.populate(unicodes=sorted({ord(char) for char in text}))
     buffer = io.BytesIO()
-    whole = files("kolors_submit.fonts").joinpath("story-kai.woff")
-    with as_file(whole) as path, TTFont(path, recalcTimestamp=False) as font:
-        subsetter.subset(font)
-        font.flavor = "woff"
-        font.save(buffer)
-    source = f"url(data:font/woff;base64,{base64.b64encode(buffer.getvalue()).decode()})"
+    with TTFont(io.BytesIO(font), recalcTimestamp=False) as opened:
+        subsetter.subset(opened)
+        opened.flavor = "woff"
+        opened.save(buffer)
+    return buffer.getvalue()
+
+
+def _rule(family: str, font: bytes, more: str = "") -> str:
+    source = f"url(data:font/woff;base64,{base64.b64encode(font).decode()})"
     return f'@font-face {{ font-family: "{family}"; src: {source} format("woff");{more} }}\n'

@@ -9,7 +9,7 @@ from typing import Any
 from kolors_submit.bundle import layout
 from kolors_submit.bundle.contents import rendered
 from kolors_submit.export import comfyui, graph
-from kolors_submit.files import write_json
+from kolors_submit.files import pretty_json
 from kolors_submit.report import Reporter
 from kolors_submit.story import Story, panel_prompt
 
@@ -18,6 +18,9 @@ CONTEST = "_contest"
 
 MAX_NODES = 100
 
+SETTINGS = ("steps", "cfg", "strength_model", "lora_alpha")
+"""Widgets that hold a setting of the story; a name stands for one of them in all nodes."""
+
 
 def shot_of(story: Story, number: int, lora_name: str) -> comfyui.Shot:
     """Panel `number`, counted from 1, as a workflow sees it."""
@@ -25,30 +28,37 @@ def shot_of(story: Story, number: int, lora_name: str) -> comfyui.Shot:
     return comfyui.Shot(panel_prompt(story, panel), panel.seed, rendered(story), lora_name)
 
 
-def write(folder: Path, story: Story, lora_name: str, report: Reporter) -> list[Path]:
-    """Write both workflows of each panel; what ComfyUI's nodes would read otherwise is left out, and said."""
-    paths, left_out = [], {}
+def texts(story: Story, lora_name: str) -> dict[str, str]:
+    """Both workflows of each panel, by their files' names; what ComfyUI's nodes would read otherwise is left out."""
+    found = {}
     for number in range(1, len(story.panels) + 1):
-        shot = shot_of(story, number, lora_name)
-        reasons = comfyui.refusals(shot)
-        if not reasons:
-            paths.append(write_json(folder / f"{number:02d}.json", graph.workflow(comfyui.own(shot))))
-        left_out[f"{number:02d}.json"] = reasons
-        reasons = comfyui.contest_refusals(shot, story.train.alpha)
-        if not reasons:
-            nodes = comfyui.contest(shot, story.train.alpha)
-            paths.append(write_json(folder / f"{number:02d}{CONTEST}.json", graph.workflow(nodes)))
-        left_out[f"{number:02d}{CONTEST}.json"] = reasons
-    for reason in dict.fromkeys(reason for reasons in left_out.values() for reason in reasons):
-        names = [name for name, reasons in left_out.items() if reason in reasons]
+        shot, alpha = shot_of(story, number, lora_name), story.train.alpha
+        if not comfyui.refusals(shot):
+            found[f"{layout.COMFYUI}/{number:02d}.json"] = pretty_json(graph.workflow(comfyui.own(shot)))
+        if not comfyui.contest_refusals(shot, alpha):
+            found[f"{layout.COMFYUI}/{number:02d}{CONTEST}.json"] = pretty_json(
+                graph.workflow(comfyui.contest(shot, alpha))
+            )
+    return found
+
+
+def say_left_out(story: Story, report: Reporter) -> None:
+    """Tell which workflows there are not, and why."""
+    left_out: dict[str, list[str]] = {}
+    for number in range(1, len(story.panels) + 1):
+        shot = shot_of(story, number, "")
+        for reason in comfyui.refusals(shot):
+            left_out.setdefault(reason, []).append(f"{number:02d}.json")
+        for reason in comfyui.contest_refusals(shot, story.train.alpha):
+            left_out.setdefault(reason, []).append(f"{number:02d}{CONTEST}.json")
+    for reason, names in left_out.items():
         report.note(f"no {layout.COMFYUI}/ {', '.join(names)}: {reason}")
-    return paths
 
 
 def problems(value: Any, story: Story, number: int, loras: Collection[str]) -> Iterator[str]:
-    """What a workflow of panel `number` has that ours has not: other nodes, LoRA files, prompts or seeds.
+    """What a workflow of panel `number` has that ours has not: other nodes, LoRA files, prompts, seeds or settings.
 
-    Where nodes stand, and settings that a newer program may write otherwise, are left alone.
+    Where nodes stand, and what a newer program may write otherwise, are left alone.
     """
     nodes = value.get("nodes") if isinstance(value, dict) else None
     if not isinstance(nodes, list) or len(nodes) > MAX_NODES or not all(isinstance(node, dict) for node in nodes):
@@ -59,6 +69,7 @@ def problems(value: Any, story: Story, number: int, loras: Collection[str]) -> I
     positive, negative = shot.prompt.positive, shot.prompt.negative
     meant: dict[str, list[Any]] = {"seed": [shot.seed], "text": [positive, negative]}
     meant |= {"prompt": [positive], "negative_prompt": [negative]}
+    meant |= {name: [value] for node in known.values() for name, value in node.widgets if name in SETTINGS}
     for node in nodes:
         type, values = node.get("type"), node.get("widgets_values", [])
         if not isinstance(type, str) or type not in known or not isinstance(values, list):

@@ -105,6 +105,8 @@ def run(arguments: Sequence[str]) -> int:
         if isinstance(error, click.UsageError) and error.ctx is not None:
             click.echo(f"{error.ctx.get_usage()}\nSee `{error.ctx.command_path} --help`.", err=True)
         for problem in problems:
+            if problem.get("level") == "warn":  # said already, as a note
+                continue
             click.secho("error: ", fg="red", err=True, nl=False)
             click.echo(tame(problem["text"]), err=True)
     if as_json:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from kolors_submit.report import Reporter
     from kolors_submit.run import Run
 
+BUNDLE = "name a bundle's folder or its zip file"
+"""What to do instead."""
+
 PLACE = {
     "base": "--base",
     "runs": "--runs",
@@ -47,7 +50,7 @@ def named_bundle(
         raise click.UsageError("name a bundle, or a story with --story")
     refuse_place("a bundle is taken as it is; with --story they say which one")
     answer.outputs["bundle"] = bundle
-    _refuse_other(bundle)
+    refuse_other(bundle, f"name it with --story {bundle} for its bundle, or {BUNDLE}")
     return bundle, None
 
 
@@ -63,22 +66,25 @@ def refuse_place(why: str, allowed: Collection[str] = ()) -> None:
         raise click.UsageError(f"{', '.join(given)}: no use here; {why}")
 
 
-def _refuse_other(path: Path) -> None:
-    """Raises InputError for what is something else than a bundle, saying what it is and what to name instead."""
-    what = "name a bundle's folder or its zip file"
+def refuse_other(path: Path, of_story: str = BUNDLE) -> None:
+    """Raises InputError for what is something else than a bundle, saying what it is and what to name instead.
+
+    `of_story` is what to do with a story.
+    """
     if not path.exists():
         if str(path).partition(":")[0] in HUBS:
-            raise InputError(f"{path} is on a hub; `kolors-submit reproduce {path}` fetches and checks it, here {what}")
-        raise InputError(f"{path} does not exist; {what}")
+            fetched = f"`kolors-submit reproduce {path}` fetches and checks it"
+            raise InputError(f"{path} is on a hub; {fetched}, here {BUNDLE}")
+        raise InputError(f"{path} does not exist; {BUNDLE}")
     if path.suffix.lower() in (".yaml", ".yml"):
-        raise InputError(f"{path} is a story; name it with --story {path} for its bundle, or {what}")
+        raise InputError(f"{path} is a story; {of_story}")
     if path.is_file() and path.suffix.lower() != ".zip" and not zipfile.is_zipfile(path):
-        raise InputError(f"{path} is neither a folder nor a zip file; {what}")
+        raise InputError(f"{path} is neither a folder nor a zip file; {BUNDLE}")
     if path.is_dir():
-        _refuse_other_folder(path, what)
+        _refuse_other_folder(path)
 
 
-def _refuse_other_folder(folder: Path, what: str) -> None:
+def _refuse_other_folder(folder: Path) -> None:
     """The same for a folder; one with a bundle's panels or LoRA is a bundle, however broken."""
     if (folder / "stages").is_dir():
         bundle = folder / "bundle"
@@ -88,4 +94,4 @@ def _refuse_other_folder(folder: Path, what: str) -> None:
     if runs:
         raise InputError(f"{folder} holds a story's run folders; name a bundle: {', '.join(map(str, runs))}")
     if not any((folder / name).exists() for name in ("manifest.json", "images", "lora", "prompts.csv", "scores.json")):
-        raise InputError(f"{folder} is no bundle, for it has neither manifest.json nor images/ nor lora/; {what}")
+        raise InputError(f"{folder} is no bundle, for it has neither manifest.json nor images/ nor lora/; {BUNDLE}")

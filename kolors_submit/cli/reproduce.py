@@ -50,6 +50,8 @@ def command(answer: Answer, /, source: str | None, entries: Path | None, quiet: 
     With --list the entries go one after the other into --out, with a ranked table as a page and as CSV; after an
     interruption, run it again. Exit status 0: each has a verdict; 3: some could not be fetched or judged.
     """
+    from kolors_submit.cli.named import refuse_other
+    from kolors_submit.hub.source import parse
     from kolors_submit.reproduce import Request, reproduce, reproduce_list
 
     if (source is None) == (entries is None):
@@ -60,6 +62,8 @@ def command(answer: Answer, /, source: str | None, entries: Path | None, quiet: 
         if entries is not None and options[name]:
             raise click.UsageError(f"--{name} is for one entry, not for a list")
     request = Request(source or "", **options)
+    if source is not None and isinstance(path := parse(source), Path):
+        refuse_other(path)
     if entries is None:
         answer.metrics |= reproduce(request, reporter(quiet), asker())
     else:

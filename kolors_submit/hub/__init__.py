@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from kolors_submit.errors import InputError
 from kolors_submit.hub.errors import not_found
-from kolors_submit.hub.known import HUBS
+from kolors_submit.hub.known import HUBS, KNOWN
 from kolors_submit.hub.repository import Listed, Repository, name_problems
 
 __all__ = ["HUBS", "Listed", "Repository", "list_files", "name_problems", "open_hub"]
@@ -22,13 +22,14 @@ __all__ = ["HUBS", "Listed", "Repository", "list_files", "name_problems", "open_
 
 def open_hub(hub: str, name: str, revision: str | None = None) -> Repository:
     """A repository `owner/Name` on `modelscope` or `huggingface`, at a branch, tag or commit; sends nothing yet."""
+    at = revision or KNOWN[hub].branch
     if hub == "huggingface":
         from kolors_submit.hub.huggingface import HuggingFace
 
-        return HuggingFace(name, revision or "main")
+        return HuggingFace(name, at)
     from kolors_submit.hub.modelscope import ModelScope
 
-    return ModelScope(name, revision or "master")
+    return ModelScope(name, at)
 
 
 def list_files(repository: Repository, revision: str | None) -> list[Listed]:

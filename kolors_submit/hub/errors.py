@@ -103,8 +103,13 @@ def why(error: BaseException) -> str:
 
 def not_found(hub: str, name: str, revision: str | None = None) -> str:
     """A sentence for a repository, or a revision of it, that a hub does not show."""
-    at = f" at {revision}" if revision else ""
-    advice = "check the name and the revision" if revision else "check the name, or log in if it is private"
+    at, branch = f" at {revision}" if revision else "", KNOWN[hub].branch
+    advice = f"check the name, log in if it is private, or name its branch after @ where that is not {branch}"
+    if revision:
+        advice = (
+            f"check the name, and name a branch, a tag or a whole commit that its page lists ({hub}:{name}@{branch}), "
+            "or leave @ and what follows away for the newest version"
+        )
     return f"{name}{at} was not found on {KNOWN[hub].title}, or is not visible to this account; {advice}"
 
 

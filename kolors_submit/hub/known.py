@@ -9,7 +9,10 @@ from kolors_submit.errors import InputError
 
 @dataclass(frozen=True)
 class Hub:
-    """One hub: its name here and its own, the variables that its client reads, its address, the command to log in."""
+    """One hub: its name here and its own, the variables that its client reads, its address, the command to log in.
+
+    `branch` is the one that a repository has there.
+    """
 
     name: str
     title: str
@@ -17,6 +20,7 @@ class Hub:
     endpoint_variable: str
     address: str
     login: str
+    branch: str
 
 
 KNOWN = {
@@ -29,8 +33,11 @@ KNOWN = {
             "MODELSCOPE_ENDPOINT",
             "https://www.modelscope.cn",
             "modelscope login",
+            "master",
         ),
-        Hub("huggingface", "Hugging Face", "HF_TOKEN", "HF_ENDPOINT", "https://huggingface.co", "hf auth login"),
+        Hub(
+            "huggingface", "Hugging Face", "HF_TOKEN", "HF_ENDPOINT", "https://huggingface.co", "hf auth login", "main"
+        ),
     )
 }
 """By name."""

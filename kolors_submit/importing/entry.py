@@ -8,8 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from kolors_submit.device import find_device
 from kolors_submit.errors import InputError
 from kolors_submit.hub.source import HubSource, parse, refuse_overlap
+from kolors_submit.importing.advice import on_this_device, refuse_own
 from kolors_submit.importing.evidence import read_panels, title_in
 from kolors_submit.importing.lora import choose, open_lora, scale
 from kolors_submit.importing.pictures import one_size
@@ -45,18 +47,25 @@ class Request:
 def import_entry(request: Request, report: Reporter) -> dict[str, Any]:
     """Make a bundle of an entry; returns import.json's value and, under `bundle`, the bundle's folder.
 
-    Raises InputError where the entry lacks a LoRA, eight pictures or their prompts, or holds what is not safe to read;
-    OutsideError where a hub fails.
+    Raises InputError where the entry is a bundle already, lacks a LoRA, eight pictures or their prompts, or holds what
+    is not safe to read; OutsideError where a hub fails.
     """
     source = parse(request.source)
     name = source.name.split("/")[1] if isinstance(source, HubSource) else source.resolve().stem
     out = request.out or Path("imports") / (re.sub(r"[^\w.-]+", "-", name).strip("-.") or "entry")
     refuse_overlap(source, out)
     run = Run(out)
+    if isinstance(source, Path) and source.is_dir():
+        refuse_own(source, request.source)
     with run.hold("import"), open_entry(source, out / "entry", report) as folder:
+        refuse_own(folder, request.source)
         origin, story, notes = read_entry(folder, name, request)
         origin = replace(origin, name=request.source if isinstance(source, HubSource) else source.name)
         value = write(run.bundle, origin, story, notes, request.device, report)
+    module = next(iter(origin.lora.lora.modules.values()))
+    dtype = str(module.down.dtype).removeprefix("torch.")
+    if advice := on_this_device(dtype, story.render.noise, find_device(request.device)):
+        report.note(advice)
     _say(value, run.bundle, report)
     return value | {"bundle": str(run.bundle)}
 

@@ -30,7 +30,11 @@ def read_panels(folder: Path, names: Sequence[str], images: str | None, notes: N
             notes.remark(picture.remark)
     names = [name for name in names if not is_training(str(PurePosixPath(name).parent))]
     rows, for_all = _workflows(folder, names, pictures, notes)
-    for where, some in (rows, *_written(folder, names)):
+    written = list(_written(folder, names))
+    for name in of_kind(names, TABLES):
+        for unclear in tables.unclear(read_text(folder / name), name):
+            notes.remark(unclear)
+    for where, some in (rows, *written):
         if not some:
             continue
         matched, word = match(some, pictures, where)
@@ -42,7 +46,9 @@ def read_panels(folder: Path, names: Sequence[str], images: str | None, notes: N
             told[name].append(row)
     for_all += [readme.settings(read_text(folder / name), name) for name in of_kind(names, TEXTS)]
     told = {name: [*some, *for_all] for name, some in told.items()}
-    return panels_of([picture.name for picture in pictures], told, notes)
+    read = {where for where, some in written if some}
+    silent = [name for name in of_kind(names, TEXTS) if name not in read]
+    return panels_of([picture.name for picture in pictures], told, notes, silent)
 
 
 def title_in(folder: Path, names: Sequence[str]) -> str | None:

@@ -17,6 +17,7 @@ from kolors_submit.errors import InputError
 from kolors_submit.export import formats
 from kolors_submit.export.comfyui import lora_name
 from kolors_submit.files import file_digest
+from kolors_submit.importing.advice import stages_of
 from kolors_submit.importing.settle import CONTEST_ALPHA, NOTEBOOK, UNSAID, Notes, Scale, ToldPanel
 from kolors_submit.importing.source import LORAS, of_kind
 from kolors_submit.weights import PICTUREBOOK
@@ -60,7 +61,10 @@ def choose(names: Sequence[str], panels: Sequence[ToldPanel], wanted: str | None
     used = {told.lora for panel in panels for told in panel.told if told.lora}
     named = [name for name in found if PurePosixPath(name).name in used]
     if len(named) != 1:
-        raise InputError(f"the entry has {len(found)} LoRA files: {', '.join(found[:10])}; name one with --lora FILE")
+        listed = ", ".join(found[:10])
+        raise InputError(
+            f"the entry has {len(found)} LoRA files: {listed}; {stages_of(found)}name one with --lora FILE"
+        )
     return named[0]
 
 
@@ -115,8 +119,8 @@ def _told(panels: Sequence[ToldPanel], name: str) -> float | None:
     return said.most_common(1)[0][0] if said else None
 
 
-def write(found: Found, alpha: float, folder: Path) -> tuple[str, LoraSummary, list[Path]]:
-    """Write the LoRA with this alpha in kohya's, DiffSynth's and diffusers' keys; its name, summary and files."""
+def write(found: Found, alpha: float, folder: Path) -> tuple[LoraSummary, list[Path]]:
+    """Write the LoRA with this alpha in kohya's, DiffSynth's and diffusers' keys; its summary and files."""
     from kolors_submit.engine import lora_files
 
     modules = {layer: replace(module, alpha=alpha) for layer, module in found.lora.modules.items()}
@@ -127,4 +131,4 @@ def write(found: Found, alpha: float, folder: Path) -> tuple[str, LoraSummary, l
     kohya = draft.rename(folder / f"{name}.safetensors")
     ckpt = lora_files.write_ckpt(folder / f"{name}.ckpt", lora)
     diffusers = write_diffusers(kohya, ckpt, folder / f"{name}{layout.DIFFUSERS}")
-    return name, summarise(kohya), [kohya, ckpt, diffusers]
+    return summarise(kohya), [kohya, ckpt, diffusers]

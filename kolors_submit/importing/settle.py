@@ -66,15 +66,22 @@ class ToldPanel:
         return [(value, told) for told in self.told if (value := getattr(told, name)) not in (None, chosen)]
 
 
-def panels_of(pictures: Sequence[str], told: Mapping[str, Sequence[Told]], notes: Notes) -> list[ToldPanel]:
-    """The pictures that have a prompt, in order; raises InputError where fewer than eight have."""
+def panels_of(
+    pictures: Sequence[str], told: Mapping[str, Sequence[Told]], notes: Notes, silent: Sequence[str] = ()
+) -> list[ToldPanel]:
+    """The pictures that have a prompt, in order; raises InputError where fewer than eight have.
+
+    `silent` are the texts in which no prompt was found.
+    """
     panels = [ToldPanel(name, told.get(name, ())) for name in pictures]
     known = [panel for panel in panels if panel.first("prompt")[0]]
     unknown = [panel.picture for panel in panels if not panel.first("prompt")[0]]
     if len(known) < PANELS:
+        looked = f"no prompt was found in {', '.join(silent[:8])}: a line starts with “prompt:” or “提示词：”"
         raise InputError(
             f"{len(known)} pictures have a prompt, the contest asks for {PANELS}; none was found for "
             f"{', '.join(unknown[:12])}: name them in a prompt table (file, prompt, negative, seed)"
+            + "".join(f"\n  {word}" for word in [*notes.remarks[:8], *([looked] if silent else [])])
         )
     if unknown:
         notes.remark(f"left out because no prompt was found: {', '.join(unknown[:12])}")
@@ -99,7 +106,10 @@ def story_values(
     title: str, panels: Sequence[ToldPanel], size: tuple[int, int], lora: Scale, noise: str | None, notes: Notes
 ) -> dict[str, Any]:
     """The values of the story file; `size` is the pictures', and `noise` None follows what made them."""
-    words = [_words(number, panel, notes) for number, panel in enumerate(panels, start=1)]
+    hanzi = any(re.search(r"[\u4e00-\u9fff]", panel.first("prompt")[0]) for panel in panels)
+    words = [
+        _words(number, panel, "第 {} 幅" if hanzi else "Panel {}", notes) for number, panel in enumerate(panels, 1)
+    ]
     silent = [str(number) for number, panel in enumerate(panels, start=1) if panel.first("negative")[0] is None]
     if silent:
         notes.guess("panels.negative", "", f"no negative prompt is stated for panel {', '.join(silent)}")
@@ -108,7 +118,6 @@ def story_values(
         render[_STORY_NAMES.get(name, name)] = _one_for_all(panels, name, default, notes)
     _compare_size(panels, size, notes)
     render |= {"lora_strength": lora.strength, "noise": noise or _noise(panels, lora, notes)}
-    hanzi = any(re.search(r"[\u4e00-\u9fff]", one["prompt"]) for one in words)
     return {
         "schema": SCHEMA,
         "title": title,
@@ -120,8 +129,8 @@ def story_values(
     }
 
 
-def _words(number: int, panel: ToldPanel, notes: Notes) -> dict[str, Any]:
-    """One panel of the story file."""
+def _words(number: int, panel: ToldPanel, unnamed: str, notes: Notes) -> dict[str, Any]:
+    """One panel of the story file; `unnamed` is the title of one whose picture is only called by a number."""
     for name in ("prompt", "negative", "seed"):
         chosen, believed = panel.first(name)
         for value, told in panel.others(name):
@@ -131,7 +140,8 @@ def _words(number: int, panel: ToldPanel, notes: Notes) -> dict[str, Any]:
     if seed is None:
         seed = 0
         notes.guess(f"panels.{number}.seed", seed, f"{UNSAID}, so this panel cannot come out the same")
-    scene = panel.first("scene")[0] or PurePosixPath(panel.picture).stem
+    stem = PurePosixPath(panel.picture).stem
+    scene = panel.first("scene")[0] or (unnamed.format(number) if stem.isdecimal() else stem)
     return {
         "scene": " ".join(scene.split())[:200],
         "prompt": _literal(_readable(panel.first("prompt")[0], f"panels.{number}.prompt", notes)),

@@ -32,14 +32,36 @@ def csv_rows(text: str, where: str) -> list[Told]:
 
     Raises InputError where it cannot be read as csv.
     """
+    cells = _csv_cells(text, where)
+    return _rows(cells, where) if cells else []
+
+
+def unclear(text: str, where: str) -> list[str]:
+    """What is not clear about a csv file's columns, in a sentence each; raises as `csv_rows`."""
+    heading = next(iter(_csv_cells(text, where)), [])
+    columns: dict[str | None, list[str]] = {}
+    for cell in heading:
+        columns.setdefault(field_of(cell), []).append(repr(cell.strip()[:40]))
+    found = [
+        f"{where} has {len(named)} columns for the {field}, {' and '.join(named[:5])}; the first that is filled counts"
+        for field, named in columns.items()
+        if field is not None and len(named) > 1
+    ]
+    if heading and "prompt" not in columns:
+        named = ", ".join(repr(cell.strip()[:40]) for cell in heading[:8])
+        found.append(f"{where} is not used: none of its columns ({named}) is called prompt or 提示词")
+    return found
+
+
+def _csv_cells(text: str, where: str) -> list[list[str]]:
+    """The lines of a csv file that are not blank, with the delimiter that makes most of its columns known."""
     first = text.lstrip("\n").split("\n", 1)[0]
     delimiter = max(_DELIMITERS, key=lambda mark: sum(field_of(cell) is not None for cell in first.split(mark)))
     try:
         lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
     except csv.Error as error:
         raise InputError(f"{where} is not a table: {error}") from error
-    cells = [line for line in lines if any(cell.strip() for cell in line)]
-    return _rows(cells, where) if cells else []
+    return [line for line in lines if any(cell.strip() for cell in line)]
 
 
 def markdown_rows(text: str, where: str) -> list[Told]:

@@ -9,12 +9,8 @@ from typing import Any
 
 from kolors_submit import weights
 from kolors_submit.base_names import KOLORS
-from kolors_submit.bundle import layout, manifest, workflows
-from kolors_submit.bundle.card import card_text, post_text
+from kolors_submit.bundle import documents, history, layout, manifest, workflows
 from kolors_submit.bundle.contents import CONFIGURATION, prompts_text, story_text
-from kolors_submit.bundle.entry import Entry
-from kolors_submit.bundle.lora import LoraSummary
-from kolors_submit.bundle.page import page_text
 from kolors_submit.device import find_device
 from kolors_submit.errors import OutsideError
 from kolors_submit.files import file_digest, keep_only, write_bytes, write_json, write_text
@@ -29,9 +25,6 @@ from kolors_submit.story import Story, panel_prompt
 
 FORMAT = 1
 TRAIN_FORMAT = 1
-TEMPLATES = "kolors_submit.importing"
-"""Of README.md and post.md: what is known of an imported entry, and plainly what is not."""
-
 ABSENT = {
     layout.DATA: "the entry does not say which pictures the LoRA learned from",
     layout.ENVIRONMENT: "the entry does not say what it was rendered with",
@@ -54,25 +47,22 @@ def write(folder: Path, origin: Origin, story: Story, notes: Notes, device: str,
     (folder / layout.MANIFEST).unlink(missing_ok=True)
     base = _base(origin.lora)
     on = {"name": origin.lora.base, "digest": base.digest if base else None}
-    name, summary, outputs = loras.write(origin.lora, story.train.alpha, folder / layout.LORA)
+    summary, outputs = loras.write(origin.lora, story.train.alpha, folder / layout.LORA)
     panels = _panels(folder, origin, story, file_digest(outputs[0]))
     sheet = story_sheet(panels, [panel.scene for panel in story.panels], story.title, story.team)
     outputs += [*panels, write_bytes(folder / layout.SHEET, sheet)]
-    outputs += workflows.write(folder / layout.COMFYUI, story, name, report)
+    workflows.say_left_out(story, report)
     scores, absent = _scores(folder, base, story, device, report)
     value = _value(origin, notes, absent, outputs[0].relative_to(folder).as_posix())
     train = {"format": TRAIN_FORMAT, "base": on, "modules": summary.modules}
     jsons = {layout.IMPORT: value, layout.TRAIN: train, layout.CONFIGURATION: CONFIGURATION}
-    jsons |= {layout.SCORES: scores} if scores else {}
+    jsons |= {layout.HISTORY: history.value((), ())} | ({layout.SCORES: scores} if scores else {})
     outputs += [write_json(folder / path, content) for path, content in jsons.items()]
-    entry = _entry(story, name, on, summary, scores)
     outputs += [
         write_text(folder / layout.STORY, story_text(story, only_said=True)),
         write_text(folder / layout.PROMPTS, prompts_text(story)),
-        write_text(folder / layout.README, card_text(entry, TEMPLATES, imported=value)),
-        write_text(folder / layout.POST, post_text(entry, TEMPLATES)),
-        write_text(folder / layout.PAGE, page_text(entry, panels, {}, value)),
     ]
+    outputs += documents.write(folder, [path.relative_to(folder).as_posix() for path in outputs])
     keep_only(folder, outputs)
     manifest.write(folder)
     return value
@@ -127,21 +117,3 @@ def _value(origin: Origin, notes: Notes, absent: Mapping[str, str], lora: str) -
         "remarks": notes.remarks,
         "absent": dict(absent),
     }
-
-
-def _entry(
-    story: Story, name: str, base: Mapping[str, str | None], summary: LoraSummary, scores: dict[str, Any] | None
-) -> Entry:
-    """What the card tells; of training, data and environment there is nothing to tell."""
-    return Entry(
-        story=story,
-        lora_name=name,
-        base={key: value or "" for key, value in base.items()},
-        lora=summary,
-        train={},
-        pictures=0,
-        funnel=(),
-        scores=scores or {},
-        environment={},
-        losses=(),
-    )

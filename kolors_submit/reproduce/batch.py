@@ -46,6 +46,16 @@ MAX_WORK = 50.0
 PATIENCE = 30
 """Seconds that a process has to stop when it is asked to."""
 
+
+class Unjudged(OutsideError):
+    """Entries of a list without a verdict; `problems` names them, each with its reasons."""
+
+    def __init__(self, said: str, entries: Sequence[Mapping[str, Any]]):
+        super().__init__(said)
+        reasons = [f"{one['entry']}: {one['status']}: {'; '.join(one['problems'])}" for one in entries]
+        self.problems = (said, *reasons)
+
+
 Tell = Callable[[dict[str, Any]], None]
 
 
@@ -69,9 +79,10 @@ def reproduce_list(path: Path, request: Request, report: Reporter, ask: Ask | No
 
     def tell(result: dict[str, Any]) -> None:
         score = "" if result["score"] is None else f", {result['score']:.3f}"
-        why = "".join(f": {problem}" for problem in result["problems"][:1])
-        said = f"{next(told)} of {len(entries)}, {result['source']}: {result['status']}{score}{why}"
+        said = f"{next(told)} of {len(entries)}, {result['source']}: {result['status']}{score}"
         report.stage("entry", said, done=result["status"] in REPRODUCED)
+        for reason in result["problems"]:
+            report.say(f"        {reason}")
 
     cards = visible_cards() if left and find_device(request.device) == "cuda" else []
     try:
@@ -86,17 +97,24 @@ def reproduce_list(path: Path, request: Request, report: Reporter, ask: Ask | No
 
 
 def _summary(entries: Sequence[Request], call: Call, table: Path, report: Reporter) -> dict[str, Any]:
-    """How many entries came to which status; raises OutsideError where some have no verdict."""
+    """How many entries came to which status, and why the others are not reproduced.
+
+    Raises Unjudged where some have no verdict.
+    """
     results = [result for entry in entries if (result := call.settled(entry)) is not None]
     counts = Counter(str(result["status"]) for result in results)
     said = ", ".join(f"{count} {status}" for status, count in counts.most_common())
     report.stage("verdict", f"{said}; see {table}", done=True)
     unjudged = len(entries) - len(results) + sum(counts[status] for status in AGAIN)
+    failed = [
+        {"entry": result["source"], "status": result["status"], "problems": result["problems"]}
+        for result in results
+        if result["status"] not in REPRODUCED
+    ]
     if unjudged:
-        raise OutsideError(
-            f"{unjudged} of {len(entries)} entries were not fetched or not judged; run again, see {table}"
-        )
-    return {"entries": len(entries), "statuses": dict(counts)}
+        said = f"{unjudged} of {len(entries)} entries were not fetched or not judged; run again, see {table}"
+        raise Unjudged(said, [one for one in failed if one["status"] in AGAIN])
+    return {"entries": len(entries), "statuses": dict(counts), "failed": failed}
 
 
 def _read(path: Path) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from kolors_submit.bundle import layout, manifest
+from kolors_submit.bundle import manifest
 from kolors_submit.bundle.archive import open_bundle
 from kolors_submit.bundle.check import CheckError, check
 from kolors_submit.bundle.finding import Finding
@@ -91,11 +91,9 @@ def _verified(folder: Path) -> list[Finding]:
 
 def _needed(opened: Opened, findings: Sequence[Finding]) -> tuple[Story, Path]:
     """The story and the LoRA, without which nothing can be rendered; raises CheckError or InputError without."""
-    found = opened.in_folder(layout.LORA, ".safetensors")
-    tensors = [name for name in found if not name.endswith(layout.DIFFUSERS)]
-    if opened.story is None or opened.story.panels == () or not tensors or opened.base is None:
+    if opened.story is None or opened.story.panels == () or opened.lora is None or opened.base is None:
         raise CheckError(opened.folder, [one for one in findings if one.level == "fail"])
-    path = opened.folder / tensors[0]
+    path = opened.folder / opened.lora
     summarise(path)
     return opened.story, path
 
@@ -107,8 +105,9 @@ def _say_claims(opened: Opened, story: Story, findings: Sequence[Finding], repor
     name = predictor.get("name") if isinstance(predictor, dict) else None
     report.stage("entry", f"{story.title}{f', by {story.team}' if story.team else ''}: {len(story.panels)} panels")
     report.stage("claims", f"made on {str(opened.base)[:80]}; mean score {scores.get('mean')} by {name}")
-    for problem in _failed(findings):
-        report.note(problem)
+    for finding in findings:
+        if finding.level != "ok":
+            report.note(f"{finding}")
 
 
 def _choose(opened: Opened, story: Story, request: Request, run: Run, report: Reporter) -> Choice:

@@ -24,11 +24,11 @@ from kolors_submit.reproduce.entry import examine
 from kolors_submit.reproduce.outcome import failures
 from kolors_submit.reproduce.request import Request
 from kolors_submit.reproduce.source import UnsoundBundle, obtain
-from kolors_submit.reproduce.table import AGAIN, described
+from kolors_submit.reproduce.table import AGAIN, RESULT, described
 from kolors_submit.run import Run
 
 FORMAT = 1
-RESULT, BEGUN, TRACE = "result.json", "begun.json", "failure.txt"
+BEGUN, TRACE = "begun.json", "failure.txt"
 MAX_DEATHS = 3
 """An entry at which the program died so often is left out: it may be the cause."""
 

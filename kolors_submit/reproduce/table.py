@@ -13,7 +13,7 @@ from typing import Any
 from kolors_submit.files import write_bytes, write_error, write_text
 from kolors_submit.report import Reporter
 from kolors_submit.reproduce.page import page_text
-from kolors_submit.text import tame
+from kolors_submit.text import cut, tame
 
 REPRODUCED = ("identical", "equivalent")
 AGAIN = ("fetch failed", "failed here")
@@ -22,6 +22,12 @@ AGAIN = ("fetch failed", "failed here")
 STATUSES = (*REPRODUCED, "not reproduced", "invalid", *AGAIN)
 MARKS = {"technique": 40, "coherence": 30, "effect": 30}
 """The jury's marks and the most points of each."""
+
+RESULT = "result.json"
+"""In an entry's folder, all that came of it."""
+
+MAX_REASON, MAX_REASONS = 2000, 50
+"""Characters of a reason that an entry is not reproduced, and how many are kept."""
 
 HTML, CSV, OLD_CSV = "table.html", "table.csv", "table.old{}.csv"
 _ENCODINGS, _DELIMITERS = ("utf-8-sig", "gb18030", "utf-16"), ",;\t"
@@ -49,7 +55,7 @@ def described(status: str, problems: Sequence[str], value: dict[str, Any] | None
         "panels": dict(Counter(panel["verdict"] for panel in value.get("panels", []))),
         "rendered": [panel["number"] for panel in value.get("panels", [])],
         "of": value.get("chosen", {}).get("of"),
-        "problems": [tame(line.strip()[:500]) for line in problems[:20]],
+        "problems": [tame(cut(line.strip(), MAX_REASON)) for line in problems[:MAX_REASONS]],
     }
 
 
@@ -95,7 +101,7 @@ def _row(rank: int | None, result: dict[str, Any], marks: dict[str, str]) -> dic
         "score by": predictor + claimed,
         "base": _word(result["base"]),
         "panels": _panels(result),
-        "problems": _word("; ".join(result["problems"])),
+        "problems": _reasons(result),
         **{name: marks.get(name, "") for name in MARKS},
         "folder": result["folder"],
         "measured": result["measured"],
@@ -110,6 +116,13 @@ def _panels(result: dict[str, Any]) -> str:
         return counts
     word = "panel" if len(numbers) == 1 else "panels"
     return f"{counts} ({word} {', '.join(map(str, numbers))} of {of})"
+
+
+def _reasons(result: dict[str, Any]) -> str:
+    """All that is wrong with an entry in one cell; where it is too long, which file has all of it."""
+    text = "; ".join(result["problems"])
+    whole = f" (all of it: {result['folder']}/{RESULT})"
+    return _word(text) if len(text) <= MAX_CELL else _word(cut(text, MAX_CELL - len(whole)) + whole)
 
 
 def _word(value: Any) -> str:

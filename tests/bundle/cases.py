@@ -190,6 +190,18 @@ CASES: dict[str, tuple[Callable[[Path], Any], str]] = {
         lambda b: edit_json(b, "data.json", lambda v: v["pictures"][1].pop("sha256")),
         "picture 2 of data.json has no SHA-256",
     ),
+    "more pictures left than there are": (
+        lambda b: edit_json(b, "history.json", lambda v: v["funnel"][-1].update(left=9)),
+        "history: history.json says 9 pictures were left, data.json lists 2",
+    ),
+    "a loss after the last step": (
+        lambda b: edit_json(b, "history.json", lambda v: v["losses"].append([99, 0.1])),
+        "history: history.json has a loss of step 99, story.yaml 8 steps",
+    ),
+    "a history that is none": (
+        lambda b: edit_json(b, "history.json", lambda v: v.update(losses=[[1, "x"]])),
+        "history: history.json does not list the training's steps with their loss",
+    ),
     "no task": (lambda b: (b / "configuration.json").write_text("{}"), "configuration: configuration.json needs"),
     "no front matter": (lambda b: replace(b, "README.md", "---\n", ""), "card: README.md does not start"),
     "another licence": (lambda b: replace(b, "README.md", "license: other", "license: mit"), "needs license: other"),

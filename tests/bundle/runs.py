@@ -17,6 +17,7 @@ from kolors_submit.export.comfyui import lora_name
 from kolors_submit.files import canonical_json, file_digest, write_bytes, write_json, write_text
 from kolors_submit.report import quiet
 from kolors_submit.run import Job, Run
+from kolors_submit.sheet import story_sheet
 from kolors_submit.story import Story, panel_prompt
 from kolors_submit.weights import OFFICIAL_PREDICTOR, Base
 
@@ -190,9 +191,9 @@ def _render(run: Run, chosen: Story, base: dict[str, str]) -> None:
         write_bytes(run.panel(number), panel_png(chosen, number))
     for number in BEFORE:
         write_bytes(run.before(number), panel_png(chosen, number, lora_strength=0.0))
-    buffer = io.BytesIO()
-    Image.new("RGB", (64, 32), "white").save(buffer, "JPEG")
-    write_bytes(run.render / "story.jpg", buffer.getvalue())
+    panels = [run.panel(number) for number in range(1, len(chosen.panels) + 1)]
+    sheet = story_sheet(panels, [panel.scene for panel in chosen.panels], chosen.title, chosen.team)
+    write_bytes(run.render / "story.jpg", sheet)
     lora = {"sha256": file_digest(run.lora), "strength": chosen.render.lora_strength, "modules": 9}
     compute = {"device_kind": "cpu", "dtype": "float32", "batch": 2, "threads": 2, "attention": "x", "compile": False}
     write_json(run.render / "render.json", {"format": 1, "base": base, "lora": lora, "compute": compute})

@@ -89,6 +89,7 @@ def test_manifests_that_are_none(bundle: Path, failures: Callable[[Path], list[s
 
 
 NEWEST = {"manifest.json": 1, "scores.json": 3, "train.json": 1, "data.json": 1, "environment.json": 1}
+NEWEST["history.json"] = 1
 
 
 @pytest.mark.parametrize("name", NEWEST)

@@ -20,6 +20,7 @@ from tests.bundle.runs import BEFORE, LORA, make_run, story
 
 EXPECTED = {
     *layout.FILES,
+    layout.HISTORY,
     *(f"images/{n:02d}.png" for n in range(1, 9)),
     *(f"before/{n:02d}.png" for n in BEFORE),
     *(f"comfyui/{n:02d}.json" for n in range(1, 9)),

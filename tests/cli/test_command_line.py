@@ -101,7 +101,7 @@ def test_no_verb_lists_them(capsys):
         (["weights", "verify", "kolors"], "has no recorded digests"),
         (["weights", "verify", "nosuch"], "nosuch: unknown weights; choose from kolors"),
         (["compare", "nowhere"], "compare needs two runs"),
-        (["compare", "nowhere", "nowhere"], "nowhere is not a run folder"),
+        (["compare", "nowhere", "nowhere"], "nowhere does not exist; name a run folder"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -244,7 +244,7 @@ def test_score_of_any_folder_needs_the_official_predictor_or_a_named_one(tiny_ba
     assert "left out, not readable as pictures: 0.txt, 1.txt" in heard
 
 
-@pytest.mark.parametrize("verb", ["check", "publish"])
+@pytest.mark.parametrize("verb", ["check", "publish", "reproduce"])
 def test_what_is_no_bundle_is_told_what_it_is(verb, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copytree(ROOT / "tests/golden/bundle-1", "runs/ink/kolors/bundle")
@@ -256,16 +256,32 @@ def test_what_is_no_bundle_is_told_what_it_is(verb, tmp_path, capsys, monkeypatc
         "runs/ink/kolors": "runs/ink/kolors is a run folder; its bundle is runs/ink/kolors/bundle",
         "runs/fox/kolors": "is a run folder; it has no bundle yet: run `kolors-submit submission`",
         "runs/ink": "holds a story's run folders; name a bundle: runs/ink/kolors/bundle",
-        "stories/ink.yaml": "is a story; name it with --story stories/ink.yaml",
+        "stories/ink.yaml": f"is a story; name {'a bundle' if verb == 'reproduce' else 'it with --story stories/ink'}",
         "stories": "stories is no bundle, for it has neither manifest.json nor images/ nor lora/",
         "notes.txt": "notes.txt is neither a folder nor a zip file",
     }
     for path, words in said.items():
         assert answer(capsys, verb, path)[0] == 2
-        assert words in answer(capsys, verb, path)[2]
+        heard = answer(capsys, verb, path)[2]
+        assert words in heard and heard.count("\n") == 1, "one sentence"
     assert answer(capsys, "check", "runs/ink/kolors/bundle")[0] == 0
     Path("broken.zip").write_bytes(b"PK")
     assert answer(capsys, "check", "broken.zip")[0] == 1, "a bundle, and a bad one"
+
+
+def test_check_says_each_finding_once_with_its_level(tmp_path, capsys):
+    shutil.copytree(ROOT / "tests/golden/bundle-1", tmp_path / "bundle")
+    (tmp_path / "bundle/notes.txt").write_text("x")
+    status, value, heard = answer(capsys, "check", tmp_path / "bundle")
+    lines = heard.splitlines()
+    assert status == 1 and len(lines) == len(set(lines))
+    assert {line.split(":")[0] for line in lines} == {"note", "error", lines[-3].split(":")[0]}
+    assert all(line.startswith("note: warn ") for line in lines if line.startswith("note"))
+    assert [line for line in lines if line.startswith("error")] == [
+        "error: fail files: notes.txt is not a bundle file; remove it",
+        "error: fail manifest: notes.txt is not in the manifest",
+    ]
+    assert {one["level"] for one in value["problems"]} == {"warn", "fail"}, "JSON has both"
 
 
 def test_check_reports_findings_without_torch(tmp_path):

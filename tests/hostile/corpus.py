@@ -23,6 +23,7 @@ import yaml
 from PIL import Image
 from safetensors.numpy import load_file, save_file
 
+from kolors_submit.bundle import documents, manifest
 from tests.bundle.spoil import edit_json
 from tests.hostile.archives import ARCHIVES, million_entries
 from tests.hostile.case import Case, Spoil, nothing
@@ -350,6 +351,7 @@ def sheet(side: int) -> Spoil:
 def other_panel(folder: Path) -> None:
     """A picture that anybody drew: without a word of what it was rendered from, which only warns."""
     (folder / "images/02.png").write_bytes(saved_as("PNG"))
+    documents.write(folder, manifest.files_below(folder))
 
 
 PICTURES = [

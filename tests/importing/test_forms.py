@@ -353,3 +353,26 @@ def test_labels(label, field):
 )  # fmt: skip
 def test_ordinals(words, number):
     assert ordinal(words) == number
+
+
+def test_a_table_without_a_column_of_prompts_is_explained(entry):
+    entry.pictures().add("labels.csv", "image,label\n1.png,cat\n").add("captions.txt", "a cat\na dog\n")
+    with pytest.raises(InputError) as raised:
+        entry.panels()
+    said = str(raised.value)
+    assert "labels.csv is not used: none of its columns ('image', 'label') is called prompt or 提示词" in said
+    assert "no prompt was found in captions.txt: a line starts with “prompt:”" in said
+
+
+def test_two_columns_for_one_thing_are_named(entry):
+    table = [[*row, "other words"] for row in rows()]
+    entry.pictures().add("a.csv", as_csv([[*rows()[0], "Prompt"], *table[1:]]))
+    assert entry.words() == WORDS, "the first counts"
+    assert any("a.csv has 2 columns for the prompt, " in one and "'Prompt'" in one for one in entry.notes.remarks)
+
+
+@pytest.mark.parametrize(("number", "scene"), [(1, "第 1 幅"), (8, "第 8 幅")])
+def test_a_picture_that_is_only_a_number_has_a_title_with_a_word(entry, number, scene):
+    nameless = [[row[0], *row[2:]] for row in rows()]
+    entry.pictures().add("a.csv", as_csv(nameless))
+    assert entry.story()["panels"][number - 1]["scene"] == scene

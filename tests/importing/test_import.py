@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import zipfile
 from dataclasses import replace as replace_fields
@@ -14,12 +15,15 @@ from PIL import Image
 from safetensors.numpy import load_file, save
 
 from kolors_submit import cli
-from kolors_submit.bundle import layout
+from kolors_submit.bundle import archive, layout
 from kolors_submit.bundle.check import check
 from kolors_submit.bundle.opened import open_values
 from kolors_submit.errors import InputError, OutsideError
 from kolors_submit.export import comfyui, graph
 from kolors_submit.hub.source import parse
+from kolors_submit.importing import Request, import_entry
+from kolors_submit.importing.advice import on_this_device
+from kolors_submit.importing.lora import choose
 from kolors_submit.importing.source import open_entry
 from kolors_submit.report import quiet
 from kolors_submit.story import StoryError, load_story
@@ -105,7 +109,7 @@ def test_a_repository_on_a_hub(hub, entry, where):
 def test_a_repository_that_cannot_be_fetched(hub, entry, where):
     with pytest.raises(
         InputError,
-        match="alice/Nothing was not found on .*; check the name, or log in",
+        match="alice/Nothing was not found on .*; check the name, log in if .*, or name its branch after @",
     ):
         entry.imported(source=f"{where}:alice/Nothing")
     hub.repositories["alice/Hostile"] = Stored({"a/../../../outside.csv": b"x"})
@@ -345,3 +349,37 @@ def test_the_command_line(entry, tmp_path, capsys):
     assert load_story(tmp_path / "out/bundle/story.yaml").panels[2].seed == 7
     assert cli.run(["import", "nothing-there"]) == 2
     assert cli.run([*words, "--images", "nowhere"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["s-step=100.ckpt", "s-step=1000.ckpt", "s-step=500.ckpt"], "stages of one training, of which s-step=1000"),
+        (["e1-s300.ckpt", "e2-s200.ckpt"], "count in several ways, so which of them is the last is not clear"),
+        (["e1-s200.ckpt", "e2-s300.ckpt"], "of which e2-s300.ckpt is the last"),
+        (["a-1.ckpt", "b-2.ckpt"], "a-1.ckpt, b-2.ckpt; name one with --lora"),
+    ],
+)
+def test_stages_of_one_training_are_told_from_other_loras(names, said):
+    with pytest.raises(InputError, match=re.escape(said)):
+        choose(names, [], None)
+
+
+def test_what_needs_no_import_is_said(bundle, tmp_path):
+    request = Request(str(bundle), out=tmp_path / "again")
+    with pytest.raises(InputError, match="is a bundle of this program already; .*reproduce .* takes it as it is"):
+        import_entry(request, quiet())
+    zipped = archive.write_zip(bundle, tmp_path / "bundle.zip")
+    with pytest.raises(InputError, match=r"bundle\.zip is a bundle of this program already"):
+        import_entry(Request(str(zipped), out=tmp_path / "again"), quiet())
+    (tmp_path / "run/stages").mkdir(parents=True)
+    with pytest.raises(InputError, match="is a run folder of this program; `kolors-submit check .*run/bundle`"):
+        import_entry(Request(str(tmp_path / "run"), out=tmp_path / "again"), quiet())
+
+
+def test_what_to_expect_of_this_device():
+    assert on_this_device("float32", "cpu-float32", "cuda") is None
+    assert "come out equivalent rather than identical" in on_this_device("bfloat16", "cuda-float16", "cuda")
+    assert "--device cuda" in on_this_device("float16", "cpu-float32", "cuda")
+    assert "only a machine with a CUDA device" in on_this_device("float32", "cuda-float16", "cpu")
+    assert on_this_device("bfloat16", "cpu-float32", "cpu") is None

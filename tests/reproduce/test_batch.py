@@ -86,7 +86,7 @@ def test_it_goes_on_and_tries_again_what_could_not_be_fetched(hub, made):
     first = next((made.out / "entries").glob("*/result.json"))
     done = {path: path.stat().st_mtime_ns for path in (made.out / "entries").glob("*/result.json")}
     publish(made.bundle, Target("alice/Rainy-Day", demonstration=True), quiet())
-    assert judge(made, sources) == {"entries": 2, "statuses": {"identical": 2}}
+    assert judge(made, sources) == {"entries": 2, "statuses": {"identical": 2}, "failed": []}
     again = {path: path.stat().st_mtime_ns for path in done}
     assert sum(again[path] == done[path] for path in done) == 1 and first in done
     assert judge(made, [*sources, made.bundle])["entries"] == 2
@@ -267,7 +267,7 @@ def test_the_command_line(made, tmp_path, capsys):
     ]
     assert cli.run([*words, "--out", str(made.out), "--json"]) == 0
     captured = capsys.readouterr()
-    assert json.loads(captured.out)["metrics"] == {"entries": 1, "statuses": {"identical": 1}}
+    assert json.loads(captured.out)["metrics"] == {"entries": 1, "statuses": {"identical": 1}, "failed": []}
     assert "1 identical" in captured.err and f"1 of 1, {made.bundle}: identical" in captured.err
     assert cli.run(["reproduce"]) == cli.run([*words, str(made.bundle)]) == cli.run([*words, "--retrain"]) == 2
     assert cli.run([*words, "--panels", "1"]) == 2
@@ -312,3 +312,27 @@ def test_two_hundred_entries_three_of_them_broken_and_one_kill(made, tmp_path):
     odd = {Path(row["entry"]).name: row["status"] for row in rows if row["status"] != "identical"}
     assert odd == {"050": "invalid", "broken.zip": "invalid", "nothing": "fetch failed"}
     assert "1 of 200 entries were not fetched" in result.stderr
+
+
+def test_every_reason_is_told_whole_and_in_json(made, capsys):
+    from kolors_submit.report import Reporter
+
+    many = tampered(made, "many", lambda folder: [(folder / f"stray-{n:02d}{'x' * 60}").touch() for n in range(30)])
+    (made.out.parent / "list").write_text(f"{many}\n")
+    request = Request("", str(made.base), "cpu", out=made.out)
+    value = reproduce_list(made.out.parent / "list", request, Reporter())
+    heard = " ".join(capsys.readouterr().err.split())
+    (failed,) = value["failed"]
+    assert failed["status"] == "invalid" and len(failed["problems"]) == 30
+    assert all(problem in heard for problem in failed["problems"]), "none is left out or cut"
+    (row,) = table(made.out)
+    folder = next((made.out / "entries").iterdir()).name
+    assert row["problems"].endswith(f"… (all of it: entries/{folder}/result.json)") and len(row["problems"]) <= 1000
+    assert read_json(made.out / "entries" / folder / "result.json")["problems"] == failed["problems"]
+
+
+def test_what_has_no_verdict_is_named_in_the_error(made):
+    with pytest.raises(OutsideError) as raised:
+        judge(made, ["modelscope:alice/Nothing"])
+    said, reason = raised.value.problems
+    assert said.startswith("1 of 1 entries") and reason.startswith("modelscope:alice/Nothing: fetch failed: ")

@@ -17,7 +17,7 @@ from PIL.PngImagePlugin import PngInfo
 from safetensors.numpy import load_file, save_file
 
 from kolors_submit import cli
-from kolors_submit.bundle import archive, manifest
+from kolors_submit.bundle import archive, documents, manifest
 from kolors_submit.bundle.check import CheckError
 from kolors_submit.bundle.lora import kohya_key, write_diffusers
 from kolors_submit.errors import InputError, OutsideError, RuleError
@@ -57,10 +57,8 @@ def test_a_version_is_named_by_its_tag(hub, made, where):
     value = publish(made.bundle, Target(hub=where, demonstration=True), quiet())
     tag = f"bundle-{value['bundle'][:12]}"
     assert made.reproduce(f"{where}:{NAME}@{tag}", sample=1)["verdict"] == "identical"
-    with pytest.raises(
-        InputError,
-        match=f"{NAME} at v9 was not found on .*; check the name and the revision",
-    ):
+    advice = f"name a branch, a tag or a whole commit that its page lists .{where}:{NAME}@ma.*, or leave @"
+    with pytest.raises(InputError, match=f"{NAME} at v9 was not found on .*; .*{advice}"):
         made.reproduce(f"{where}:{NAME}@v9")
 
 
@@ -170,6 +168,7 @@ def edit_the_scores(folder: Path) -> None:
         value["minimum"] += 1
 
     edit_json(folder, "scores.json", raise_them)
+    documents.write(folder, manifest.files_below(folder))
 
 
 def spoil_a_score(folder: Path) -> None:
