@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import html
 import re
 from typing import Any
@@ -28,6 +29,7 @@ def escape(value: Any) -> str:
     return re.sub(r"(?i)www\.", lambda match: match.group(0)[:3] + "&#46;", text)
 
 
+@functools.cache
 def environment() -> jinja2.Environment:
     """The templates of card and post, whose every `{{ value }}` is escaped for Markdown."""
     return jinja2.Environment(

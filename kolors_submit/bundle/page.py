@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -29,24 +30,32 @@ def page_text(
     makes of each what stands in the page. What had to be guessed of an imported entry stands on its page, and what
     nobody knows (the training, the data, the environment, perhaps the scores) does not.
     """
-    environment = jinja2.Environment(
+    panels = exhibits.panels(entry, pictures, before, shown)
+    body = _environment().get_template("page.body.html").render(**_values(entry, panels))
+    css = font_faces(exhibits.PICTURE.sub("", body) + script_source()) + _asset("page.css")
+    return (
+        _environment()
+        .get_template("page.html")
+        .render(
+            language=entry.story.language,
+            title=entry.title,
+            policy=Markup(_policy(css)),  # noqa: S704 - these four are this program's own words, or escaped already
+            css=Markup(css),  # noqa: S704
+            body=Markup(body),  # noqa: S704
+            script=Markup(script_source()),  # noqa: S704
+        )
+    )
+
+
+@functools.cache
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(
         loader=jinja2.PackageLoader("kolors_submit.bundle"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-    )
-    panels = exhibits.panels(entry, pictures, before, shown)
-    body = environment.get_template("page.body.html").render(**_values(entry, panels))
-    css = font_faces(exhibits.PICTURE.sub("", body) + script_source()) + _asset("page.css")
-    return environment.get_template("page.html").render(
-        language=entry.story.language,
-        title=entry.title,
-        policy=Markup(_policy(css)),  # noqa: S704 - these four are this program's own words, or escaped already
-        css=Markup(css),  # noqa: S704
-        body=Markup(body),  # noqa: S704
-        script=Markup(script_source()),  # noqa: S704
     )
 
 

@@ -7,11 +7,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from kolors_submit.bundle import manifest
+from kolors_submit.bundle import documents, manifest
 
 
 def rebuild(folder: Path) -> None:
     """A new manifest over the spoiled files."""
+    manifest.write(folder)
+
+
+def rewrite(folder: Path) -> None:
+    """The bundle that another entry would have had: documents and manifest over the changed files."""
+    documents.write(folder, manifest.files_below(folder))
     manifest.write(folder)
 
 

@@ -14,7 +14,7 @@ from kolors_submit.files import read_json
 from kolors_submit.report import quiet
 from kolors_submit.reproduce import Request, reproduce
 from kolors_submit.reproduce.retrain import data_differences, known_captions
-from tests.bundle.spoil import edit_json, rebuild, replace
+from tests.bundle.spoil import edit_json, replace, rewrite
 from tests.pipeline import story_values, write_story
 
 
@@ -36,7 +36,7 @@ def test_private_pictures_that_are_supplied_give_the_same_lora(made, capsys):
 
 def test_private_pictures_that_are_not_supplied(made):
     replace(made.bundle, "story.yaml", str(made.pictures), "/etc")
-    rebuild(made.bundle)
+    rewrite(made.bundle)
     with pytest.raises(RuleError, match="not retrainable: its training pictures are in a private folder"):
         made.reproduce(sample=1, retrain=True)
     value = read_json(made.out / "reproduction.json")
@@ -71,7 +71,7 @@ def test_other_pictures_than_those_of_data_json(made, tmp_path, change, said):
 def test_a_lora_that_was_trained_otherwise_is_told_by_its_panels(made):
     replace(made.bundle, "story.yaml", "learning_rate: 0.05", "learning_rate: 0.5")
     edit_json(made.bundle, "train.json", lambda value: value["settings"].update(learning_rate=0.5))
-    rebuild(made.bundle)
+    rewrite(made.bundle)
     with pytest.raises(RuleError, match="retraining: different"):
         made.reproduce(sample=2, retrain=True, data=made.pictures)
     value = read_json(made.out / "reproduction.json")
@@ -83,7 +83,7 @@ def test_a_lora_that_was_trained_otherwise_is_told_by_its_panels(made):
 def test_a_lora_that_differs_in_the_last_bits_is_equivalent(made):
     replace(made.bundle, "story.yaml", "learning_rate: 0.05", "learning_rate: 0.050001")
     edit_json(made.bundle, "train.json", lambda value: value["settings"].update(learning_rate=0.050001))
-    rebuild(made.bundle)
+    rewrite(made.bundle)
     value = made.reproduce(sample=1, retrain=True, data=made.pictures)
     assert value["verdict"] == value["retrained"]["verdict"] == "equivalent"
 
@@ -103,7 +103,7 @@ def test_a_training_that_does_not_end_well_is_different(made):
 def test_settings_that_only_the_entrant_looks_at_are_left_out(made):
     replace(made.bundle, "story.yaml", "  - tensorboard", "  - swanlab")
     replace(made.bundle, "story.yaml", "sample_every: null", "sample_every: 1")
-    rebuild(made.bundle)
+    rewrite(made.bundle)
     value = made.reproduce(sample=1, retrain=True, data=made.pictures)
     assert value["retrained"]["verdict"] == "identical"
     assert {path.name for path in (made.out / "retrain/train").iterdir()} <= {
@@ -115,7 +115,7 @@ def test_settings_that_only_the_entrant_looks_at_are_left_out(made):
 def with_a_captioner(made) -> None:
     """The entry as if a model had written its captions, and a person corrected them."""
     replace(made.bundle, "story.yaml", "captions: null", "captions: {by: vlm, trigger: my style}")
-    rebuild(made.bundle)
+    rewrite(made.bundle)
 
 
 def test_captions_are_those_of_data_json_and_no_captioner_is_asked(made, tmp_path, monkeypatch):
@@ -135,7 +135,7 @@ def test_a_picture_that_data_json_leaves_out_is_not_described_either(made, monke
     monkeypatch.setattr("kolors_submit.data.captioning._ask", lambda *rest: pytest.fail("the captioner was asked"))
     with_a_captioner(made)
     edit_json(made.bundle, "data.json", lambda value: value["pictures"].pop(1))
-    rebuild(made.bundle)
+    rewrite(made.bundle)
     with pytest.raises(RuleError, match="not retrainable: the pictures are not those of data"):
         made.reproduce(sample=1, retrain=True, data=made.pictures)
 
