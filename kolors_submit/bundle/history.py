@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import unicodedata
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
@@ -32,13 +34,16 @@ def value(funnel: Sequence[FunnelStep], losses: Sequence[tuple[int, float]]) -> 
 
 @cache
 def writer() -> str:
-    """SHA-256 of this program's source and of the versions of what else shapes the bytes of a bundle's documents.
+    """SHA-256 of this program's source and font, and of the versions of what else shapes a bundle's documents.
 
-    Two programs with the same digest write the same documents for the same entry.
+    Two programs with the same digest write the same documents for the same entry. zlib packs the page's letters, and
+    its successors pack them otherwise; which characters are wide is Unicode's to say.
     """
+    versions = {name: importlib.metadata.version(name) for name in _LIBRARIES}
+    versions |= {"zlib": zlib.ZLIB_RUNTIME_VERSION, "unicode": unicodedata.unidata_version}
     found = hashlib.sha256()
-    for name in _LIBRARIES:
-        found.update(f"{name} {importlib.metadata.version(name)}\n".encode())
+    for name, version in versions.items():
+        found.update(f"{name} {version}\n".encode())
     for name, data in sorted(_sources(files("kolors_submit"))):
         found.update(name.encode() + hashlib.sha256(data).digest())
     return found.hexdigest()
@@ -49,7 +54,7 @@ def _sources(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, bytes
         name = f"{prefix}/{part.name}"
         if part.is_dir():
             yield from _sources(part, name)
-        elif name.endswith(".py") or "/templates/" in name:
+        elif name.endswith((".py", ".woff")) or "/templates/" in name:
             yield name, part.read_bytes()
 
 

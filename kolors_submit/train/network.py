@@ -116,7 +116,7 @@ class Merged:
             return loss
 
     def _capture(self, batch: Batch) -> None:
-        """A graph for each shape; they take turns, so that all have room in the memory of the largest."""
+        """A graph for each shape, which take turns in the memory of the largest; a warm-up needs its own beside it."""
         memory = torch.cuda.graph_pool_handle()
         for shape in sorted(self.shapes, key=math.prod, reverse=True):
             empty = batch.noisy.new_zeros(*batch.noisy.shape[:2], *shape)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from kolors_submit.bundle import history
 from kolors_submit.bundle.check import check
 from kolors_submit.bundle.finding import Finding
 from kolors_submit.bundle.likeness import difference
@@ -53,6 +54,22 @@ FORGERIES: dict[str, tuple[str, str, str, str, str]] = {
         "the LoRA's strength, strength_model 0.75",
     ),
 }
+
+
+@pytest.mark.parametrize("other", ["zlib.ZLIB_RUNTIME_VERSION", "unicodedata.unidata_version"], ids=["zlib", "unicode"])
+def test_what_packs_letters_otherwise_is_another_writer(
+    bundle: Path, failures: Callable[[Path], list[str]], other: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An honest page of such a machine may have other bytes, and is to be held to its facts alone."""
+    own = history.writer()
+    history.writer.cache_clear()
+    monkeypatch.setattr(f"kolors_submit.bundle.history.{other}", "another")
+    try:
+        assert history.writer() != own
+        assert not history.is_own({"writer": own})
+        assert failures(bundle) == []
+    finally:
+        history.writer.cache_clear()
 
 
 @pytest.mark.parametrize("case", FORGERIES)
