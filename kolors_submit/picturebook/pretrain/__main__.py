@@ -9,12 +9,12 @@ from pathlib import Path
 
 from kolors_submit.picturebook.pretrain import settings
 
-# Steps (0: as many as fit into the minutes), batch and peak learning rate of each part, for one H200-class GPU.
+# Steps, batch and peak learning rate of each part.
 PLANS: dict[str, tuple[int, int, float]] = {
     "classifier": (3000, 256, 2e-3),
-    "vae": (0, 32, 8e-4),
-    "unet": (0, 256, 1e-3),
-    "predictor": (3000, 256, 1e-3),
+    "vae": (8440, 32, 8e-4),
+    "unet": (14_580, 256, 1e-3),
+    "predictor": (2600, 256, 1e-3),
     "export": (1, 1, 1e-3),
 }
 
@@ -24,18 +24,18 @@ def _parser() -> argparse.ArgumentParser:
     parts = parser.add_subparsers(dest="part", required=True)
     data = parts.add_parser("data", help="draw the pictures")
     data.add_argument("--set", dest="name", choices=("mix", "plain"), required=True)
-    data.add_argument("--count", type=int, help="pictures (mix 16384, plain 81920)")
+    data.add_argument("--count", type=int, help="pictures (mix 12288, plain 65536)")
     data.add_argument("--processes", type=int, default=16)
     _common(data)
     for name, (steps, batch, rate) in PLANS.items():
         part = parts.add_parser(name)
-        part.add_argument("--steps", type=int, default=steps, help="in all; 0: as many as end in time")
+        part.add_argument("--steps", type=int, default=steps, help="in all")
         part.add_argument("--batch", type=int, default=batch)
         part.add_argument("--rate", type=float, default=rate, help="peak learning rate")
         part.add_argument(
             "--compile", action=argparse.BooleanOptionalAction, default=True, help="torch.compile, on a GPU"
         )
-        part.add_argument("--generated", type=int, default=1000, help="pictures of each kind for the predictor")
+        part.add_argument("--generated", type=int, default=800, help="pictures of each kind for the predictor")
         _common(part)
     return parser
 
@@ -88,7 +88,7 @@ def _part(options: argparse.Namespace) -> bool:
 def _draw(options: argparse.Namespace) -> bool:
     from kolors_submit.picturebook.pretrain.dataset import draw_set
 
-    count = options.count or {"mix": 16_384, "plain": 81_920}[options.name]
+    count = options.count or {"mix": 12_288, "plain": 65_536}[options.name]
     end = time.monotonic() + options.minutes * 60
     side = (settings.TOY if options.toy else settings.FULL).side
     return draw_set(options.out, options.name, count, side, options.processes, lambda: time.monotonic() > end)

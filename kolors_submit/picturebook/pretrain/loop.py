@@ -19,8 +19,6 @@ WARMUP = 200  # steps
 DECAY = 0.25  # the share of the steps in which the learning rate falls to zero
 EMA = 0.999
 REPORT_SECONDS = 10.0
-MEASURED_SECONDS = 20.0  # of steps, before their number is set by their speed
-SPARE_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -29,7 +27,7 @@ class Run:
 
     out: Path
     sizes: Sizes
-    steps: int  # in all; 0: as many as end within `minutes`, told by the speed of the first of them
+    steps: int  # in all
     batch: int
     rate: float  # peak learning rate
     minutes: float
@@ -64,11 +62,11 @@ def generator(seed: int, step: int, where: torch.device | str = "cpu") -> torch.
 
 
 def learning_rate(peak: float, step: int, steps: int) -> float:
-    """Warm-up, a plateau, a cosine to zero; the number of steps (0: not known yet) matters in the last quarter only."""
+    """Warm-up, a plateau, and over the last quarter of the steps a cosine to zero."""
     start = int(steps * (1 - DECAY))
     if step < WARMUP:
         return peak * (step + 1) / WARMUP
-    if step < start or not steps:
+    if step < start:
         return peak
     return peak * 0.5 * (1 + math.cos(math.pi * (step - start) / max(steps - start, 1)))
 
@@ -86,8 +84,7 @@ class Training(Generic[Network]):
         self.average = [value.detach().clone() for value in self.parameters]
         fused = {"fused": True} if where.type == "cuda" else {"foreach": True}
         self.optimizer = torch.optim.AdamW(self.parameters, lr=run.rate, betas=(0.9, 0.99), weight_decay=0.01, **fused)
-        self.step, self.total = 0, run.steps
-        self.name = name
+        self.step, self.name = 0, name
         if self.path.exists():
             self._load()
 
@@ -97,7 +94,7 @@ class Training(Generic[Network]):
         began = said
         smooth: torch.Tensor | None = None
         self.model.train()
-        while not (self.total and self.step >= self.total) and not self.run.time_is_up():
+        while self.step < self.run.steps and not self.run.time_is_up():
             loss = loss_of(self.step)
             self._update(loss)
             smooth = loss.detach() if smooth is None else torch.lerp(smooth, loss.detach(), 0.02)
@@ -108,24 +105,16 @@ class Training(Generic[Network]):
             if time.monotonic() - said > REPORT_SECONDS:
                 value, said = float(smooth), time.monotonic()  # reading the loss waits for the device
                 self._report(value, (self.step - measured) / (said - began))
-                if not self.total and said - began > MEASURED_SECONDS:
-                    self._set_total((self.step - measured) / (said - began))
             if self.step % self.run.save_every == 0:
                 self.save()
         self.save()
-        done = bool(self.total) and self.step >= self.total
-        print(f"{self.name}: {'finished' if done else 'stopped'} at step {self.step} of {self.total}", flush=True)
+        done = self.step >= self.run.steps
+        print(f"{self.name}: {'finished' if done else 'stopped'} at step {self.step} of {self.run.steps}", flush=True)
         return done
-
-    def _set_total(self, rate: float) -> None:
-        """Choose the number of steps so that they end in time; `--steps` with this number repeats the training."""
-        left = self.run.minutes * 60 - (time.monotonic() - self.run.started) - SPARE_SECONDS
-        self.total = self.step + max(1, int(rate * left))
-        print(f"{self.name}: {self.total} steps end in time", flush=True)
 
     def _update(self, loss: torch.Tensor) -> None:
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.run.rate, self.step, self.total)
+            group["lr"] = learning_rate(self.run.rate, self.step, self.run.steps)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
@@ -138,8 +127,9 @@ class Training(Generic[Network]):
     def _report(self, loss: float, rate: float) -> None:
         if not math.isfinite(loss):
             raise FloatingPointError(f"{self.name}: loss {loss} at step {self.step}; {self.path} is the last good one")
-        left = f"{(self.total - self.step) / max(rate, 1e-9) / 60:.1f} min left" if self.total else ""
-        print(f"{self.name}: step {self.step}/{self.total}  loss {loss:.4f}  {rate:.1f} steps/s  {left}", flush=True)
+        left = (self.run.steps - self.step) / max(rate, 1e-9) / 60
+        done = f"step {self.step}/{self.run.steps}"
+        print(f"{self.name}: {done}  loss {loss:.4f}  {rate:.1f} steps/s  {left:.1f} min left", flush=True)
 
     def use_average(self) -> Network:
         """Put the averaged weights into the model, for reading only."""
@@ -152,7 +142,6 @@ class Training(Generic[Network]):
         """Write the checkpoint, all of it or nothing."""
         state = {
             "step": self.step,
-            "total": 0 if self.run.steps else self.total,  # the number chosen by speed
             "model": {name: value.detach().cpu() for name, value in self.model.state_dict().items()},
             "average": [value.cpu() for value in self.average],
             "optimizer": self.optimizer.state_dict(),
@@ -166,8 +155,6 @@ class Training(Generic[Network]):
         for value, average in zip(self.average, state["average"], strict=True):
             value.copy_(average)
         self.step = state["step"]
-        # A number once chosen by speed holds, unless that training is over.
-        self.total = self.run.steps or (state["total"] if state["total"] > self.step else 0)
         print(f"{self.name}: going on at step {self.step}", flush=True)
 
 

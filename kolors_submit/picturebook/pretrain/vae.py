@@ -61,7 +61,7 @@ def train(run: Run) -> bool:
 
     def loss(step: int) -> torch.Tensor:
         source = generator(run.seed, step, where)
-        cropped = not training.total or step < CROP_SHARE * training.total
+        cropped = step < CROP_SHARE * run.steps
         forward = compiled if cropped else network
         chosen = torch.randint(training_count, (run.batch,), generator=source, device=where)
         picture = (crops(images, chosen, source) if cropped else images[chosen]).permute(0, 3, 1, 2).float() / 127.5 - 1
