@@ -17,7 +17,7 @@ from kolors_submit.bundle import history
 from kolors_submit.bundle.card import post_text
 from kolors_submit.bundle.check import check
 from kolors_submit.bundle.documents import entry_of
-from kolors_submit.bundle.finding import Finding
+from kolors_submit.bundle.finding import Finding, fail
 from kolors_submit.bundle.likeness import difference
 from kolors_submit.bundle.manifest import files_below
 from kolors_submit.bundle.opened import open_values
@@ -241,3 +241,7 @@ def test_the_post_shows_the_sheet_on_the_hubs_own_branch(packed: Path, hub: str,
     submission = entry.story.submission.model_copy(update={"hub": hub, "repository": "a/B"})
     entry = dataclasses.replace(entry, story=entry.story.model_copy(update={"submission": submission}))
     assert f"]({sheet})" in post_text(entry)
+
+
+def test_a_finding_is_no_longer_than_people_read() -> None:
+    assert len(fail("score", "scored by " + "x" * 32_000_000).message) < 11_000
