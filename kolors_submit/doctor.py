@@ -228,6 +228,9 @@ def _runs(runs: Path) -> Iterator[Finding]:
     folder = runs.absolute()
     while not folder.exists():
         folder = folder.parent
+    if not folder.is_dir():
+        yield Finding("fail", "runs", f"{folder} is a file; choose another folder with --runs, or move that file")
+        return
     if not os.access(folder, os.W_OK):
         yield Finding(
             "fail", "runs", f"{folder} cannot be written; choose another folder with --runs, or fix its ownership"
