@@ -30,7 +30,8 @@ run() {
   options+=(--volume "$(realpath "$runs"):/app/runs" --volume "$(realpath "$weights"):/app/weights")
   options+=(--volume "$(realpath "$cache"):/app/home")
   local variable
-  for variable in MODELSCOPE_API_TOKEN HF_TOKEN HF_ENDPOINT; do
+  for variable in MODELSCOPE_API_TOKEN MODELSCOPE_ENDPOINT HF_TOKEN HF_ENDPOINT \
+    DASHSCOPE_API_KEY OPENAI_API_KEY OPENAI_BASE_URL OPENAI_MODEL; do
     if [[ -n ${!variable:-} ]]; then options+=(--env "$variable"); fi
   done
   if command -v nvidia-smi >/dev/null; then

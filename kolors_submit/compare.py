@@ -157,7 +157,8 @@ def _html(sides: Sequence[Side], rows: Sequence[tuple[str, list[Any]]]) -> str:
     template = Environment(autoescape=True, undefined=StrictUndefined).from_string(_PAGE.read_text("utf-8"))
     sheets = [(side.label, None if side.sheet is None else _data_url(side.sheet)) for side in sides]
     cells = [(name, [_shown(value) for value in values]) for name, values in rows]
-    faces = font_faces("".join(text for name, values in cells for text in (name, *values)))
+    labels = [side.label for side in sides]
+    faces = font_faces("".join([*labels, *(text for name, values in cells for text in (name, *values))]))
     return template.render(sheets=sheets, rows=cells, faces=Markup(faces))  # noqa: S704 - the package's own letters
 
 

@@ -129,14 +129,15 @@ def _gpu() -> Iterator[Finding]:
 
 def _disk(runs: Path) -> Iterator[Finding]:
     missing = sum(KNOWN[name].size for name in FOR_KOLORS if not KNOWN[name].is_here())
-    places = ((runs, "run folders", DISK_NEEDED, "fail"), (weights_folder(), "Kolors' weights", missing, "warn"))
-    for folder, purpose, needed, state in places:
+    places: tuple[tuple[Path, str, int, State], ...] = (
+        (runs, "run folders", DISK_NEEDED, "fail"),
+        (weights_folder(), "Kolors' weights", missing, "warn"),
+    )
+    for folder, purpose, needed, lacking in places:
         free = free_bytes(folder.absolute())
         text = f"{gigabytes(free)} free for {purpose} ({folder})"
         if free < needed:
-            yield Finding(
-                "fail" if state == "fail" else "warn", "disk", f"{text}; {gigabytes(needed)} are needed: make room"
-            )
+            yield Finding(lacking, "disk", f"{text}; {gigabytes(needed)} are needed: make room")
         else:
             yield Finding("ok", "disk", text)
 
@@ -227,6 +228,9 @@ def _runs(runs: Path) -> Iterator[Finding]:
     folder = runs.absolute()
     while not folder.exists():
         folder = folder.parent
+    if not folder.is_dir():
+        yield Finding("fail", "runs", f"{folder} is a file; choose another folder with --runs, or move that file")
+        return
     if not os.access(folder, os.W_OK):
         yield Finding(
             "fail", "runs", f"{folder} cannot be written; choose another folder with --runs, or fix its ownership"

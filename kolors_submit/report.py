@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from kolors_submit.device import memory_in_use
 from kolors_submit.meter import Meter
@@ -24,32 +25,32 @@ class Reporter:
     meter: Meter | None = None
 
     def say(self, text: str) -> None:
-        """One plain line (no markup: it may hold a stranger's words)."""
+        """One plain line."""
         if not self.quiet:
-            self.console.print(tame(text), markup=False, highlight=False, soft_wrap=True)
+            self.console.print(_plain(text), soft_wrap=True)
 
     def note(self, text: str) -> None:
         """A line that a person should not miss."""
         if not self.quiet:
-            self.console.print(f"note: {tame(text)}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+            self.console.print(_plain(f"note: {text}"), style="yellow", soft_wrap=True)
 
     def stage(self, name: str, text: str, *, done: bool = False) -> None:
         """The state of a stage: `render   panel 3: prompt changed`."""
         if not self.quiet:
-            self.console.print(f"{name:<8}", style="green" if done else "bold", end="", markup=False)
-            self.console.print(tame(text), markup=False, highlight=False, soft_wrap=True)
+            self.console.print(_plain(f"{name:<8}"), style="green" if done else "bold", end="")
+            self.console.print(_plain(text), soft_wrap=True)
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-        """A table; numbers are set right. Every word in it may be a stranger's."""
+        """A table; numbers are set right."""
         if self.quiet:
             return
-        table = Table(title=_plain(title), title_justify="left", title_style="bold")
+        table = Table(title=_plain(title, "bold"), title_justify="left")
         for index, column in enumerate(columns):
             numeric = bool(rows) and all(isinstance(row[index], int | float) for row in rows)
             table.add_column(_plain(column), justify="right" if numeric else "left", overflow="fold")
         for row in rows:
-            table.add_row(*(_plain(cell) for cell in row))
-        self.console.print(table, markup=False)
+            table.add_row(*(_plain(f"{cell:.3f}" if isinstance(cell, float) else str(cell)) for cell in row))
+        self.console.print(table)
 
     @contextlib.contextmanager
     def progress(self, label: str, total: int, start: int = 0) -> Iterator[Callable[..., None]]:
@@ -84,11 +85,9 @@ class Reporter:
             yield advance
 
 
-def _plain(cell: object) -> str:
-    """A cell as text; rich would read square brackets as markup."""
-    from rich.markup import escape
-
-    return escape(f"{cell:.3f}" if isinstance(cell, float) else tame(str(cell)))
+def _plain(text: str, style: str = "") -> Text:
+    """Words that may be a stranger's, as they are: of a str rich takes [red] for markup and story.yaml:100: for 💯."""
+    return Text(tame(text), style)
 
 
 def quiet() -> Reporter:

@@ -173,11 +173,6 @@ class Stage:
         record = read_json(self.path)
         return record.get("inputs", {}) if isinstance(record, dict) else {}
 
-    def outputs(self) -> dict[str, str]:
-        """Recorded outputs: path below the run folder -> SHA-256."""
-        record = read_json(self.path)
-        return record.get("outputs", {}) if isinstance(record, dict) else {}
-
     def _damaged(self, record: dict[str, Any]) -> list[str]:
         """Outputs that are missing or no longer have their digest."""
         outputs: dict[str, str] = record.get("outputs", {})

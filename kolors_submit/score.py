@@ -9,10 +9,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from PIL import Image
-
 from kolors_submit import weights
-from kolors_submit.decoders import open_picture
+from kolors_submit.decoders import UNSOUND, open_picture
 from kolors_submit.errors import InputError, RuleError
 from kolors_submit.files import digest, file_digest, read_json, write_json
 from kolors_submit.metrics.coherence import coherence
@@ -174,6 +172,6 @@ def _is_picture(path: Path) -> bool:
             if picture.width * picture.height > MAX_PIXELS:
                 return False
             picture.load()
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+    except UNSOUND:
         return False
     return True

@@ -45,11 +45,10 @@ class Handler(loopback.Handler):
             self.fail(404, "no such page")
             return
         answer = chat.answers[min(len(chat.requests), len(chat.answers)) - 1]
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            if callable(answer):
-                answer(self)
-            else:
-                self.stream(answer)
+        if callable(answer):
+            answer(self)
+        else:
+            self.stream(answer)
 
     def stream(self, text: str, pieces: int = 7, pause: float = 0.0) -> None:
         """A completion in some pieces, as server-sent events."""

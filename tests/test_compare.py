@@ -89,14 +89,14 @@ def test_a_strangers_words_are_no_markup(tmp_path):
 
 
 def test_the_page_has_its_own_hanzi(tmp_path):
-    for name, title in (("a", "晴天"), ("b", "雨天")):
+    for name, title in (("甲", "晴天"), ("乙", "雨天")):
         Run(tmp_path / name).stage("render").finish({"title": title}, [])
-    compare([tmp_path / "a", tmp_path / "b"], tmp_path / "page.html", quiet())
+    compare([tmp_path / "甲", tmp_path / "乙"], tmp_path / "page.html", quiet())
     source = re.search(
         r'"Story Hanzi"; src: url\(data:font/woff;base64,([^)]*)\)', (tmp_path / "page.html").read_text()
     )
     with TTFont(io.BytesIO(base64.b64decode(source[1]))) as font:
-        assert {chr(code) for code in font.getBestCmap()} == set("晴雨天")
+        assert {chr(code) for code in font.getBestCmap()} == set("甲乙晴雨天")
 
 
 def test_scores_of_different_predictors_are_noted(tmp_path, capsys):

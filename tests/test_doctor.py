@@ -95,6 +95,14 @@ def test_run_folders_and_their_holders(tmp_path):
     assert f"{tmp_path}/runs/fox/tiny: free" in text
 
 
+def test_a_file_where_run_folders_should_be(tmp_path):
+    (tmp_path / "runs").write_text("x")
+    findings = doctor.examine(None, tmp_path / "runs", offline=True)
+    assert [f.text for f in findings if f.subject == "runs"] == [
+        f"{tmp_path / 'runs'} is a file; choose another folder with --runs, or move that file"
+    ]
+
+
 def examined(story, base="auto"):
     """State and text of what is said of a story."""
     findings = doctor.examine(story, Path("runs"), offline=True, base=base)

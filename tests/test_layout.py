@@ -36,7 +36,7 @@ LAYERS = (
     ("weights", "endpoint"),
     ("hub",),
     ("story", "run", "hold", "report", "device", "cards", "container", "meter"),
-    ("files", "text", "policy", "decoders", "base_names"),
+    ("files", "text", "pages", "decoders", "base_names"),
     ("errors",),
 )
 BESIDE = {

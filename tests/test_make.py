@@ -9,16 +9,16 @@ import re
 import shutil
 import subprocess
 import sys
-import threading
 import time
 import zipfile
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 
 import pytest
 
 from kolors_submit.cli import VERBS
+from tests import loopback
 from tests.hub.conftest import hub  # noqa: F401 - a fixture
 from tests.pipeline import story_values, write_pictures, write_story
 
@@ -202,13 +202,8 @@ def index(tmp_path):
     write_wheel(root / "own/demo", "value = 1\n")
     shutil.copytree(root / "own", root / "mirror")
     write_wheel(root / "false/demo", "value = 2\n")
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Silent, directory=str(root)))
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with loopback.serve(partial(_Silent, directory=str(root))) as address:
+        yield address
 
 
 @needs_uv

@@ -138,10 +138,12 @@ def test_a_folder_is_scored_without_what_is_no_picture(
         (folder / f"{number}.png").write_bytes(panel_png(story(), number))
     (folder / "scores.csv").write_text("a,b")
     (folder / "cut.png").write_bytes(panel_png(story(), 3)[:200])
+    Image.effect_noise((64, 64), 80).save(folder / "bad.avif")
+    (folder / "bad.avif").write_bytes((folder / "bad.avif").read_bytes().replace(b"iloc", b"xxxx"))
     scores = score_folder(folder, ("mine", tiny_base / "predictor"), Reporter())
     assert [panel["file"] for panel in scores["panels"]] == ["1.png", "2.png"]
     assert scores["predictor"]["name"] == "mine" and scores["passed"] is None
-    assert "cut.png, more, scores.csv" in " ".join(capsys.readouterr().err.split())
+    assert "bad.avif, cut.png, more, scores.csv" in " ".join(capsys.readouterr().err.split())
 
 
 def test_a_folder_without_pictures(tiny_base: Path, tmp_path: Path) -> None:

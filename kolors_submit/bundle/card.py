@@ -11,6 +11,7 @@ from kolors_submit.base_names import KOLORS
 from kolors_submit.bundle.entry import Entry
 from kolors_submit.bundle.markdown import Raw, environment, escape
 from kolors_submit.bundle.words import STEPS
+from kolors_submit.hub.known import KNOWN
 from kolors_submit.weights import OFFICIAL_PREDICTOR
 
 LICENSE_LINK = "https://huggingface.co/Kwai-Kolors/Kolors/blob/main/MODEL_LICENSE"
@@ -74,7 +75,7 @@ def _values(entry: Entry) -> dict[str, Any]:
     train, predictor = entry.train, entry.scores.get("predictor", {"name": "", "digest": ""})
     base_name = re.sub(r"[^\w.-]", "-", entry.base["name"], flags=re.ASCII)
     known = {KOLORS: {"zh": "快手可图 Kolors ", "en": "Kwai's Kolors"}}
-    address = entry.address
+    branch = KNOWN[entry.story.submission.hub].branch
     return {
         "entry": entry,
         "imported": entry.imported,
@@ -89,7 +90,7 @@ def _values(entry: Entry) -> dict[str, Any]:
         "license_link": LICENSE_LINK,
         "official": predictor["name"] == OFFICIAL_PREDICTOR,
         "predictor_digest": re.sub(r"[^0-9a-f]", "", predictor["digest"])[:64],
-        "sheet": f"{address}/resolve/master/story.jpg" if address else "story.jpg",
+        "sheet": f"{entry.address}/resolve/{branch}/story.jpg" if entry.address else "story.jpg",
         "number": number,
         "megabytes": lambda size: f"{size / 1e6:.1f}",
         "raw": Raw,

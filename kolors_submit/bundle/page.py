@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
-
-import jinja2
-from markupsafe import Markup
 
 from kolors_submit.bundle import exhibits
 from kolors_submit.bundle.card import number
@@ -17,8 +12,10 @@ from kolors_submit.bundle.charts import loss_curve, score_x, ticks
 from kolors_submit.bundle.entry import Entry
 from kolors_submit.bundle.typeface import font_faces
 from kolors_submit.bundle.words import WORDS
-from kolors_submit.policy import content_security_policy
+from kolors_submit.pages import asset, filled, whole
 from kolors_submit.weights import OFFICIAL_PREDICTOR
+
+PACKAGE = "kolors_submit.bundle"
 
 
 def page_text(
@@ -31,37 +28,17 @@ def page_text(
     nobody knows (the training, the data, the environment, perhaps the scores) does not.
     """
     panels = exhibits.panels(entry, pictures, before, shown)
-    body = _environment().get_template("page.body.html").render(**_values(entry, panels))
-    css = font_faces(exhibits.PICTURE.sub("", body) + script_source()) + _asset("page.css")
-    return (
-        _environment()
-        .get_template("page.html")
-        .render(
-            language=entry.story.language,
-            title=entry.title,
-            policy=Markup(_policy(css)),  # noqa: S704 - these four are this program's own words, or escaped already
-            css=Markup(css),  # noqa: S704
-            body=Markup(body),  # noqa: S704
-            script=Markup(script_source()),  # noqa: S704
-        )
-    )
-
-
-@functools.cache
-def _environment() -> jinja2.Environment:
-    return jinja2.Environment(
-        loader=jinja2.PackageLoader("kolors_submit.bundle"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    body = filled(PACKAGE, "page.body.html", _values(entry, panels))
+    script = script_source()
+    css = font_faces(exhibits.PICTURE.sub("", body) + script) + asset(PACKAGE, "page.css")
+    inside = "img-src data:; font-src data:"
+    values = {"language": entry.story.language, "title": entry.title}
+    return whole(PACKAGE, "page.html", body, css, script, inside, values)
 
 
 def script_source() -> str:
     """The only script that a page of ours holds."""
-    return _asset("page.js")
+    return asset(PACKAGE, "page.js")
 
 
 def _values(entry: Entry, panels: Sequence[exhibits.ShownPanel]) -> dict[str, Any]:
@@ -86,12 +63,3 @@ def _values(entry: Entry, panels: Sequence[exhibits.ShownPanel]) -> dict[str, An
         "environment_rows": exhibits.environment_rows(entry, words),
         "number": number,
     }
-
-
-def _policy(css: str) -> str:
-    """Nothing may be loaded but pictures and letters inside the page; style and script only with these digests."""
-    return content_security_policy(css, script_source(), "img-src data:; font-src data:")
-
-
-def _asset(name: str) -> str:
-    return files("kolors_submit.bundle").joinpath("templates", name).read_text("utf-8")

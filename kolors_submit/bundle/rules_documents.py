@@ -24,8 +24,9 @@ from kolors_submit.bundle.facts import missing, plain, unknown
 from kolors_submit.bundle.finding import Finding, fail, warn
 from kolors_submit.bundle.likeness import difference
 from kolors_submit.bundle.opened import Opened
-from kolors_submit.bundle.rules_files import UNSOUND, is_in_bounds, open_picture
+from kolors_submit.bundle.rules_files import is_in_bounds, open_picture
 from kolors_submit.bundle.rules_pages import MAX_PROBLEMS, page
+from kolors_submit.decoders import UNSOUND
 from kolors_submit.errors import InputError
 from kolors_submit.sheet import story_sheet
 

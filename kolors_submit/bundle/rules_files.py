@@ -15,6 +15,7 @@ from kolors_submit.bundle import layout, lora, manifest, workflows
 from kolors_submit.bundle.contents import rendered
 from kolors_submit.bundle.finding import Finding, fail, warn
 from kolors_submit.bundle.opened import Opened, at
+from kolors_submit.decoders import UNSOUND
 from kolors_submit.errors import InputError
 from kolors_submit.files import file_digest
 from kolors_submit.picture import PNG_TEXT
@@ -23,9 +24,6 @@ from kolors_submit.story.model import PANELS
 
 KOLORS_CONTEXT = 2048
 """Width of what Kolors' cross-attention reads."""
-
-UNSOUND = (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError)
-"""What Pillow raises for a file that is not a sound picture."""
 
 _TOKENS = re.compile(rb"hf_[A-Za-z0-9]{30,}|ms-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 

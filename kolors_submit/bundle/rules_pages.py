@@ -152,10 +152,9 @@ class _PageReader(HTMLParser):
             self.problems.append(f"has more than {MAX_TAGS:,} tags")
         if len(self.problems) > MAX_PROBLEMS or self._tags > MAX_TAGS:
             raise _Enough
-        values = {name: value or "" for name, value in attrs}
         if tag not in _TAGS:
             self.problems.append(f"has the tag {tag[:40]}")
-        for name, value in values.items():
+        for name, value in attrs:  # each of them: of one that is given twice browsers take the first
             if name.startswith("on") or name in (
                 "style",
                 "href",
@@ -166,7 +165,7 @@ class _PageReader(HTMLParser):
                 "formaction",
             ):
                 self.problems.append(f"has the attribute {name[:40]} in {tag[:40]}")
-            if name == "src" and not (tag == "img" and value.startswith("data:image/webp;base64,")):
+            if name == "src" and not (tag == "img" and (value or "").startswith("data:image/webp;base64,")):
                 self.problems.append(f"loads something into {tag[:40]}")
         if tag == "script":
             self._script = []

@@ -16,7 +16,7 @@ from kolors_submit.cli.options import reporter, said
     "--html",
     default="compare.html",
     show_default=True,
-    type=click.Path(path_type=Path),
+    type=click.Path(dir_okay=False, path_type=Path),
     help="Where to write the page.",
 )
 @said

@@ -39,11 +39,13 @@ def command(
         refuse_place("the pictures of --images are scored as they are", allowed=("--device",))
         if not images.is_dir():
             raise InputError(f"--images {images}: no such folder")
+        if predictor is not None and not predictor.is_dir():
+            raise InputError(f"--predictor {predictor}: no such folder")
         from kolors_submit.device import find_device
         from kolors_submit.score import score_folder
         from kolors_submit.weights import find_predictor
 
-        chosen = (predictor.name, predictor) if predictor is not None else find_predictor()
+        chosen = (predictor.resolve().name, predictor) if predictor is not None else find_predictor()
         scores = score_folder(images, chosen, report, find_device(place["device"]))
         report.table(
             f"scores by {chosen[0]}", ("picture", "score"), [(p["file"], p["score"]) for p in scores["panels"]]

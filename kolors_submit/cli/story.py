@@ -96,7 +96,7 @@ def _base_name(base: str, story: Story) -> str:
 
 
 @command.command("schema", short_help="Write the JSON schema that editors use.")
-@click.argument("file", default="stories/story.schema.json", type=click.Path(path_type=Path))
+@click.argument("file", default="stories/story.schema.json", type=click.Path(dir_okay=False, path_type=Path))
 @said
 @click.pass_obj
 def schema(answer: Answer, /, file: Path, quiet: bool) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import functools
 import io
 import json
 from collections.abc import Iterator
@@ -10,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from kolors_submit.data.captions import MAX_CHARACTERS
-from kolors_submit.data.pictures import MAX_BYTES, SUFFIXES, BadPicture
+from kolors_submit.data.pictures import SUFFIXES, read_file
 from kolors_submit.data.sample import Sample, shown
 from kolors_submit.errors import InputError
 from kolors_submit.files import file_digest
@@ -27,7 +29,9 @@ def find_folder(place: str, beside: Path | None = None) -> Path:
 
     Raises InputError where there is none.
     """
-    path = Path(place).expanduser()
+    path = Path(place)
+    with contextlib.suppress(RuntimeError):  # ~name of nobody here is a name like any other
+        path = path.expanduser()
     tried = list(dict.fromkeys([*([] if beside is None else [beside.parent / path]), path]))  # an absolute path is one
     folder = next((path for path in tried if path.is_dir()), None)
     if folder is not None:
@@ -101,7 +105,7 @@ def _sample(folder: Path, name: str, path: Path, row: dict[str, str]) -> Sample:
             columns["text"] = read_sidecar(sidecar, folder)
         except ValueError as error:
             problem = str(error)
-    return Sample(shown(name), columns, lambda: _read_picture(path), problem, sidecar)
+    return Sample(shown(name), columns, functools.partial(read_file, path), problem, sidecar)
 
 
 def read_sidecar(path: Path, folder: Path) -> str:
@@ -117,15 +121,6 @@ def read_sidecar(path: Path, folder: Path) -> str:
         raise ValueError("has a caption file that is not UTF-8; save it as UTF-8") from error
     except OSError as error:
         raise ValueError(f"has a caption file that cannot be read ({error.strerror})") from error
-
-
-def _read_picture(path: Path) -> bytes:
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise BadPicture(f"is {path.stat().st_size:,} bytes; at most {MAX_BYTES:,} are read")
-        return path.read_bytes()
-    except OSError as error:
-        raise BadPicture(f"cannot be read ({error.strerror})") from error
 
 
 def _is_inside(path: Path, folder: Path) -> bool:

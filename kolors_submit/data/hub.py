@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kolors_submit.data.folder import plain_columns
-from kolors_submit.data.pictures import MAX_BYTES, BadPicture
+from kolors_submit.data.pictures import BadPicture, read_file
 from kolors_submit.data.sample import Sample, shown
 from kolors_submit.errors import InputError, OutsideError, SubmitError
 from kolors_submit.hub.errors import MAX_SAID, hushed, why, without_tokens
@@ -124,9 +124,4 @@ def _bytes(value: Any, roots: list[Path]) -> bytes:
     path = Path(value).resolve()
     if not any(path.is_relative_to(root) for root in roots):
         raise BadPicture("is a path outside the dataset")
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise BadPicture(f"is {path.stat().st_size:,} bytes; at most {MAX_BYTES:,} are read")
-        return path.read_bytes()
-    except OSError as error:
-        raise BadPicture(f"cannot be read ({error.strerror})") from error
+    return read_file(path)

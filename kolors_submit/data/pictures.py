@@ -8,6 +8,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
@@ -32,6 +33,17 @@ MAX_THREADS = 8
 
 class BadPicture(Exception):
     """A picture that cannot be used; the message says why, in a few words."""
+
+
+def read_file(path: Path) -> bytes:
+    """A picture file's bytes; raises BadPicture where it cannot be read or is larger than MAX_BYTES."""
+    try:
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise BadPicture(f"is {size:,} bytes; at most {MAX_BYTES:,} are read")
+        return path.read_bytes()
+    except OSError as error:
+        raise BadPicture(f"cannot be read ({error.strerror})") from error
 
 
 def is_plain(data: bytes) -> bool:

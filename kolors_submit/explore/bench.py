@@ -188,7 +188,7 @@ def _caption(candidate: dict[str, Any], several: bool) -> str:
 
 
 def _say(job: Job, value: dict[str, Any]) -> None:
-    """The best candidates of each panel, and of several variants how each does in the mean."""
+    """The best candidates of each panel."""
     columns = ("panel", "seed", "variant", "score", "agreement", "fit", "overall")
     rows = []
     for panel in value["panels"]:

@@ -7,20 +7,18 @@ from __future__ import annotations
 
 import base64
 import io
-from importlib.resources import files
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-import jinja2
-from markupsafe import Markup
 from PIL import Image
 
 from kolors_submit.bundle.typeface import font_faces
 from kolors_submit.decoders import open_picture
 from kolors_submit.explore.words import WORDS
-from kolors_submit.policy import content_security_policy
+from kolors_submit.pages import asset, filled, whole
 
+PACKAGE = "kolors_submit.explore"
 SIDE = 512
 """Longest side of a picture in the page, in pixels; the candidates themselves are the PNGs beside it."""
 
@@ -29,36 +27,17 @@ QUALITY = 85
 
 def page_text(explored: dict[str, Any], folder: Path, language: str) -> str:
     """The whole page of an exploration whose files lie in `folder`; every word of the story is escaped."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("kolors_submit.explore"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    body = environment.get_template("page.body.html").render(
-        explored=explored,
-        words=WORDS[language],
-        variants=[_variant(explored, variant) for variant in explored["variants"]],
-        panels=[_panel(panel, folder) for panel in explored["panels"]],
-    )
-    script = _asset("page.js")
-    css = font_faces(body + script) + _asset("page.css")
-    policy = content_security_policy(css, script, "img-src data:; font-src data:")
-    return environment.get_template("page.html").render(
-        explored=explored,
-        language=language,
-        words=WORDS[language],
-        policy=Markup(policy),  # noqa: S704 - these four are this program's own words, or escaped already
-        css=Markup(css),  # noqa: S704
-        body=Markup(body),  # noqa: S704
-        script=Markup(script),  # noqa: S704
-    )
-
-
-def _asset(name: str) -> str:
-    return files("kolors_submit.explore").joinpath("templates", name).read_text("utf-8")
+    values = {
+        "explored": explored,
+        "language": language,
+        "words": WORDS[language],
+        "variants": [_variant(explored, variant) for variant in explored["variants"]],
+        "panels": [_panel(panel, folder) for panel in explored["panels"]],
+    }
+    body = filled(PACKAGE, "page.body.html", values)
+    script = asset(PACKAGE, "page.js")
+    css = font_faces(body + script) + asset(PACKAGE, "page.css")
+    return whole(PACKAGE, "page.html", body, css, script, "img-src data:; font-src data:", values)
 
 
 def _variant(explored: dict[str, Any], variant: dict[str, Any]) -> dict[str, Any]:

@@ -141,7 +141,8 @@ def _configs(base: str) -> Iterable[tuple[str, Config]]:
     if base not in ("auto", *base_names.NAMED):
         if not Path(base).is_dir():
             raise InputError(f"{base} is not a base; name {', '.join(base_names.NAMED)} or a base's folder")
-        yield Path(base).name, bases.config(Base(Path(base).name, Path(base), {}), "unet")
+        name = Path(base).resolve().name
+        yield name, bases.config(Base(name, Path(base), {}), "unet")
 
 
 def _prove(path: Path, to: str, lora: Lora, config: Config, alphas: tuple[float, ...]) -> None:

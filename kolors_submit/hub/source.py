@@ -119,7 +119,7 @@ def fetch(
     """
     missing = [one for one in wanted if not sound(folder / one.path, one)]
     size = sum(one.size for one in missing)
-    if free_bytes(folder) < size + SPARE:
+    if missing and free_bytes(folder) < size + SPARE:
         raise OutsideError(f"{folder}: {size / 1e6:.0f} MB to fetch and too little room; free some or use --out")
     what = (
         f"{len(missing)} of {len(wanted)} files, {size / 1e6:.1f} MB," if missing else f"all {len(wanted)} files here"

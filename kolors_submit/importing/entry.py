@@ -51,7 +51,7 @@ def import_entry(request: Request, report: Reporter) -> dict[str, Any]:
     is not safe to read; OutsideError where a hub fails.
     """
     source = parse(request.source)
-    name = source.name.split("/")[1] if isinstance(source, HubSource) else source.resolve().stem
+    name = name_of(source)
     out = request.out or Path("imports") / (re.sub(r"[^\w.-]+", "-", name).strip("-.") or "entry")
     refuse_overlap(source, out)
     run = Run(out)
@@ -68,6 +68,14 @@ def import_entry(request: Request, report: Reporter) -> dict[str, Any]:
         report.note(advice)
     _say(value, run.bundle, report)
     return value | {"bundle": str(run.bundle)}
+
+
+def name_of(source: HubSource | Path) -> str:
+    """What an entry is called where its files give no title: the repository, the folder, or the zip without .zip."""
+    if isinstance(source, HubSource):
+        return source.name.split("/")[1]
+    path = source.resolve()
+    return path.name if path.is_dir() else path.stem
 
 
 def read_entry(folder: Path, name: str, request: Request) -> tuple[Origin, Story, Notes]:

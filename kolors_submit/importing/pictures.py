@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from PIL import Image
 
 from kolors_submit.data.pictures import SUFFIXES, BadPicture, decode
+from kolors_submit.decoders import UNSOUND
 from kolors_submit.errors import InputError
 from kolors_submit.files import file_digest
 from kolors_submit.importing import workflow
@@ -157,7 +158,7 @@ def _texts(path: Path) -> dict[str, str]:
     try:
         with Image.open(io.BytesIO(path.read_bytes()), formats=["PNG"]) as image:
             info = dict(image.info)
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError):
+    except UNSOUND:
         return {}  # `pixels` says what is wrong with it, if it is a panel
     return {key: str(info[key]) for key in ("prompt", "workflow") if isinstance(info.get(key), str)}
 

@@ -104,7 +104,8 @@ def _say_claims(opened: Opened, story: Story, findings: Sequence[Finding], repor
     predictor = scores.get("predictor")
     name = predictor.get("name") if isinstance(predictor, dict) else None
     report.stage("entry", f"{story.title}{f', by {story.team}' if story.team else ''}: {len(story.panels)} panels")
-    report.stage("claims", f"made on {str(opened.base)[:80]}; mean score {scores.get('mean')} by {name}")
+    claimed = f"mean score {str(scores.get('mean'))[:20]} by {str(name)[:80]}"
+    report.stage("claims", f"made on {str(opened.base)[:80]}; {claimed}")
     for finding in findings:
         if finding.level != "ok":
             report.note(f"{finding}")

@@ -98,8 +98,6 @@ def _judged(entry: Request, find_base: FindBase) -> dict[str, Any]:
         path = obtain(parse(entry.source), entry.out / "bundle", quiet())
         fetched = True
         value = examine(path, entry, Run(entry.out), quiet(), find_base)
-    except Interrupted:  # which may be an OutsideError
-        raise
     except SubmitError as error:
         return described(_status(error, fetched), str(error).splitlines())
     except Exception as error:

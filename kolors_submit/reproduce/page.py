@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import jinja2
-from markupsafe import Markup
-
 from kolors_submit.bundle.typeface import font_faces
-from kolors_submit.policy import content_security_policy
+from kolors_submit.pages import asset, filled, whole
 from kolors_submit.reproduce.outcome import REPRODUCTION, SIDE_BY_SIDE
+
+PACKAGE = "kolors_submit.reproduce"
 
 Row = Mapping[str, Any]
 
@@ -39,33 +37,20 @@ def page_text(groups: Sequence[tuple[str, Sequence[Row]]], marks: Mapping[str, i
     rows = [row for _, some in shown for row in some]
     ranked = [row for row in rows if row["rank"] is not None]
     predictors = {row["score by"] for row in ranked}
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("kolors_submit.reproduce"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    body = environment.get_template("table.body.html").render(
-        groups=shown,
-        total=len(rows),
-        columns={name: _columns(name, marks) for name, _ in shown},
-        numeric=("rank", "score", *marks),
-        meanings=MEANINGS,
-        marks=marks,
-        found={row["folder"]: _links(folder / row["folder"]) for row in rows},
-        mixed=len(predictors) > 1 or not all(row["measured"] for row in ranked),
-        predictor=next(iter(predictors), ""),
-    )
-    css, script = font_faces(body) + _asset("table.css"), _asset("table.js")
-    policy = content_security_policy(css, script, "font-src data:")
-    return environment.get_template("table.html").render(
-        total=len(rows),
-        policy=Markup(policy),  # noqa: S704 - these four are this program's own words, or escaped already
-        css=Markup(css),  # noqa: S704
-        body=Markup(body),  # noqa: S704
-        script=Markup(script),  # noqa: S704
-    )
+    values = {
+        "groups": shown,
+        "total": len(rows),
+        "columns": {name: _columns(name, marks) for name, _ in shown},
+        "numeric": ("rank", "score", *marks),
+        "meanings": MEANINGS,
+        "marks": marks,
+        "found": {row["folder"]: _links(folder / row["folder"]) for row in rows},
+        "mixed": len(predictors) > 1 or not all(row["measured"] for row in ranked),
+        "predictor": next(iter(predictors), ""),
+    }
+    body = filled(PACKAGE, "table.body.html", values)
+    css, script = font_faces(body) + asset(PACKAGE, "table.css"), asset(PACKAGE, "table.js")
+    return whole(PACKAGE, "table.html", body, css, script, "font-src data:", values)
 
 
 def _columns(name: str, marks: Mapping[str, int]) -> list[str]:
@@ -78,7 +63,3 @@ def _columns(name: str, marks: Mapping[str, int]) -> list[str]:
 def _links(folder: Path) -> list[tuple[str, str]]:
     """The files of an entry's that are there, each with the word for it."""
     return [(name, word) for name, word in _LINKS.items() if (folder / name).is_file()]
-
-
-def _asset(name: str) -> str:
-    return files("kolors_submit.reproduce").joinpath("templates", name).read_text("utf-8")

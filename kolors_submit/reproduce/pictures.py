@@ -8,15 +8,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from kolors_submit.decoders import UNSOUND
+
 WINDOW, SIGMA = 11, 1.5
 """SSIM's Gaussian window, in pixels (Wang, Bovik, Sheikh and Simoncelli 2004, section III.C)."""
 
 K1, K2 = 0.01, 0.03
 HASH_SIDE, HASH_CORNER = 32, 8
 """The perceptual hash: the 8x8 lowest frequencies of a 32x32 grey picture."""
-
-UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
-"""What Pillow raises for a file that is no whole PNG."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ def compare(one: Path, other: Path) -> Difference | None:
             if first.size != second.size:
                 return None
             a, b = first.convert("RGB"), second.convert("RGB")
-    except UNREADABLE:
+    except UNSOUND:
         return None
     pixels = np.abs(np.asarray(a, np.int16) - np.asarray(b, np.int16))
     bits = int(np.count_nonzero(perceptual_hash(a) != perceptual_hash(b)))
@@ -58,7 +57,7 @@ def is_picture(path: Path, size: tuple[int, int]) -> bool:
             if picture.size != size:
                 return False
             picture.load()
-    except UNREADABLE:
+    except UNSOUND:
         return False
     return True
 

@@ -58,7 +58,7 @@ def sentence(item: Mapping[str, Any], path: Sequence[str | int]) -> str:
     return f"{message} (here: {shown})" if len(shown) <= MAX_SHOWN and kind != "value_error" else message
 
 
-def yaml_sentence(error: yaml.YAMLError) -> str:
+def yaml_sentence(error: yaml.YAMLError | ValueError) -> str:
     """What is wrong with a file that is no YAML, and what is usually meant by that."""
     detail = str(getattr(error, "problem", None) or error)
     advice = next((words for said, words in _YAML.items() if said in detail), None)

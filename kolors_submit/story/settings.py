@@ -28,7 +28,7 @@ def with_settings(values: dict[str, Any], settings: Sequence[str]) -> dict[str, 
             target = _step(target, part, setting)
         try:
             value = yaml.safe_load(text)
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, ValueError) as error:  # a ValueError for 2024-13-45, which is no date
             raise InputError(
                 f"--set {setting}: {yaml_sentence(error)}; put texts in quotes, as in 'KEY=\"…\"'"
             ) from error

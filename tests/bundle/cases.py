@@ -225,6 +225,10 @@ CASES: dict[str, tuple[Callable[[Path], Any], str]] = {
         lambda b: replace(b, "index.html", "</main>", "<img src=//a/b></main>"),
         "loads something",
     ),
+    "a picture from outside, in the first of two addresses": (
+        lambda b: replace(b, "index.html", "</main>", "<img src=//a/b src=data:image/webp;base64,AA==></main>"),
+        "loads something",
+    ),
     "a handler": (lambda b: replace(b, "index.html", "<main>", "<main onload=x>"), "has the attribute onload"),
     "a link out": (lambda b: replace(b, "index.html", "</main>", "<a href=http://a>a</a></main>"), "has the tag a"),
     "no policy": (lambda b: replace(b, "index.html", "default-src 'none'", "default-src *"), "content security policy"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import io
 import re
 from collections.abc import Callable
@@ -13,9 +14,13 @@ import pytest
 from PIL import Image
 
 from kolors_submit.bundle import history
+from kolors_submit.bundle.card import post_text
 from kolors_submit.bundle.check import check
-from kolors_submit.bundle.finding import Finding
+from kolors_submit.bundle.documents import entry_of
+from kolors_submit.bundle.finding import Finding, fail
 from kolors_submit.bundle.likeness import difference
+from kolors_submit.bundle.manifest import files_below
+from kolors_submit.bundle.opened import open_values
 from kolors_submit.sheet import story_sheet
 from tests.bundle.runs import LORA, story
 from tests.bundle.spoil import edit_json, rebuild, replace
@@ -221,3 +226,22 @@ def test_what_is_the_same_picture() -> None:
     spot = smooth.copy()
     spot.paste((255, 0, 0), (40, 48, 56, 56))
     assert difference(spot, smooth) == "shows something else between 40, 48 and 56, 56"
+
+
+@pytest.mark.parametrize(
+    ("hub", "sheet"),
+    [
+        ("modelscope", "https://modelscope.cn/models/a/B/resolve/master/story.jpg"),
+        ("huggingface", "https://huggingface.co/a/B/resolve/main/story.jpg"),
+    ],
+)
+def test_the_post_shows_the_sheet_on_the_hubs_own_branch(packed: Path, hub: str, sheet: str) -> None:
+    opened, _ = open_values(packed, files_below(packed))
+    entry = entry_of(opened)
+    submission = entry.story.submission.model_copy(update={"hub": hub, "repository": "a/B"})
+    entry = dataclasses.replace(entry, story=entry.story.model_copy(update={"submission": submission}))
+    assert f"]({sheet})" in post_text(entry)
+
+
+def test_a_finding_is_no_longer_than_people_read() -> None:
+    assert len(fail("score", "scored by " + "x" * 32_000_000).message) < 11_000

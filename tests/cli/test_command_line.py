@@ -93,6 +93,7 @@ def test_no_verb_lists_them(capsys):
             )
         ],
         (["score", "--images", "nowhere"], "--images nowhere: no such folder"),
+        (["score", "--images", ".", "--predictor", "owner/name"], "--predictor owner/name: no such folder"),
         (["explore", "x.yaml", "--lora-strength", "0.5,nan"], "'nan' is not a finite number"),
         (["submission", "nowhere.yaml"], "nowhere.yaml: cannot be read"),
         (["story", "check", "nowhere.yaml"], "nowhere.yaml: cannot be read"),
@@ -102,6 +103,8 @@ def test_no_verb_lists_them(capsys):
         (["weights", "verify", "nosuch"], "nosuch: unknown weights; choose from kolors"),
         (["compare", "nowhere"], "compare needs two runs"),
         (["compare", "nowhere", "nowhere"], "nowhere does not exist; name a run folder"),
+        (["compare", "a", "b", "--html", "."], "File '.' is a directory"),
+        (["story", "schema", "."], "File '.' is a directory"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

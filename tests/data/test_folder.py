@@ -169,6 +169,8 @@ def test_a_folder_that_is_not_there_and_a_file_in_its_place(tmp_path: Path) -> N
     (tmp_path / "file").write_text("x")
     with pytest.raises(InputError, match="is a file"):
         prepared(tmp_path, tmp_path / "file")
+    with pytest.raises(InputError, match="is not a folder here"):
+        prepared(tmp_path, Path("~nobody-of-this-name/pictures"))
 
 
 def test_a_picture_that_only_the_metadata_knows_is_listed(tmp_path: Path, folder: Path) -> None:

@@ -48,7 +48,8 @@ values = st.recursive(
 names = st.one_of(
     st.text(max_size=12),
     st.lists(
-        st.sampled_from(["..", ".", "", "a", "A", "é", "é", "con", "images", "C:", "\\", "x.png", "\0"]), max_size=4
+        st.sampled_from(["..", ".", "", "a", "A", "\u00e9", "e\u0301", "con", "images", "C:", "\\", "x.png", "\0"]),
+        max_size=4,
     ).map("/".join),
 )
 

@@ -23,6 +23,7 @@ from kolors_submit.export import comfyui, graph
 from kolors_submit.hub.source import parse
 from kolors_submit.importing import Request, import_entry
 from kolors_submit.importing.advice import on_this_device
+from kolors_submit.importing.entry import name_of
 from kolors_submit.importing.lora import choose
 from kolors_submit.importing.source import open_entry
 from kolors_submit.report import quiet
@@ -375,6 +376,15 @@ def test_what_needs_no_import_is_said(bundle, tmp_path):
     (tmp_path / "run/stages").mkdir(parents=True)
     with pytest.raises(InputError, match="is a run folder of this program; `kolors-submit check .*run/bundle`"):
         import_entry(Request(str(tmp_path / "run"), out=tmp_path / "again"), quiet())
+
+
+def test_no_two_folders_have_one_name(tmp_path):
+    for version in ("rain-1.1", "rain-1.2"):
+        (tmp_path / version).mkdir()
+        assert name_of(parse(str(tmp_path / version))) == version
+    (tmp_path / "rain.zip").touch()
+    assert name_of(parse(str(tmp_path / "rain.zip"))) == "rain"
+    assert name_of(parse("modelscope:alice/Old-Cat")) == "Old-Cat"
 
 
 def test_what_to_expect_of_this_device():

@@ -209,6 +209,12 @@ def test_an_unknown_setting_is_told_where_it_belongs(tmp_path):
     assert str(caught.value) == "--set: rank: unknown key; did you mean train.rank?"
 
 
+@pytest.mark.parametrize("value", ["[1", "2024-13-45"])
+def test_a_setting_that_is_no_yaml_is_refused(tmp_path, value):
+    with pytest.raises(InputError, match="--set title=.*: is not YAML: .*; put texts in quotes"):
+        load_story(write(tmp_path, GOOD), None, [f"title={value}"])
+
+
 def test_an_aspect_filter_that_nothing_passes_is_refused(tmp_path):
     with pytest.raises(StoryError, match="min_ratio 2 is above max_ratio 1"):
         load_story(write(tmp_path, GOOD), None, ["dataset.filters.aspect_ratio={min_ratio: 2, max_ratio: 1}"])

@@ -6,7 +6,7 @@ import csv
 from pathlib import Path
 from typing import Any
 
-from kolors_submit.files import file_digest
+from kolors_submit.files import file_digest, read_json
 from kolors_submit.report import quiet
 from kolors_submit.run import Job, Run
 from kolors_submit.story import Story
@@ -69,4 +69,4 @@ def make_job(folder: Path, base: Path, **train: Any) -> Job:
 
 def results(run: Run) -> dict[str, str]:
     """SHA-256 of each file that the stage counts as its output."""
-    return {name: file_digest(run.folder / name) for name in run.stage("train").outputs()}
+    return {name: file_digest(run.folder / name) for name in read_json(run.stage("train").path)["outputs"]}
