@@ -39,6 +39,13 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def expanded(place: str) -> Path:
+    """A path as a person writes it, ~ being the home folder; ~name of nobody here is a name like any other."""
+    with contextlib.suppress(RuntimeError):
+        return Path(place).expanduser()
+    return Path(place)
+
+
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """A path to write to that becomes `path` by rename when the block ends well, and is deleted when it does not.

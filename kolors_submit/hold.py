@@ -46,9 +46,17 @@ def hold(folder: Path, verb: str) -> Iterator[None]:
         file.truncate()
         json.dump({"pid": os.getpid(), "host": socket.gethostname(), "verb": verb, "since": int(time.time())}, file)
         file.flush()
-        for partial in folder.rglob(f".*{PARTIAL}"):
-            partial.unlink(missing_ok=True)
+        _clear(folder)
         yield
+
+
+def _clear(folder: Path) -> None:
+    """Delete half-written files, but for those of run folders further down, which have a lock of their own."""
+    for place, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not Path(place, name, LOCK).exists()]
+        for name in files:
+            if name.startswith(".") and name.endswith(PARTIAL):
+                Path(place, name).unlink(missing_ok=True)
 
 
 def _take(file: IO[str]) -> None:

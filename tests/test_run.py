@@ -77,3 +77,12 @@ def test_one_process_holds_a_run_and_a_killed_one_lets_go(run):
     assert not is_held(run.folder)
     with run.hold("render"):
         assert list((run.folder / "render").iterdir()) == []
+
+
+def test_half_written_files_of_a_run_further_down_are_its_own(run):
+    inner = Run(run.folder / "imports" / "x")
+    with inner.hold("import"):
+        half = inner.folder / ".page.partial"
+        half.write_text("half")
+        with run.hold("render"):
+            assert half.exists()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import functools
 import io
@@ -15,7 +14,7 @@ from kolors_submit.data.captions import MAX_CHARACTERS
 from kolors_submit.data.pictures import SUFFIXES, read_file
 from kolors_submit.data.sample import Sample, shown
 from kolors_submit.errors import InputError
-from kolors_submit.files import file_digest
+from kolors_submit.files import expanded, file_digest
 
 METADATA = ("metadata.csv", "metadata.jsonl")
 MAX_METADATA_BYTES = 256 * 2**20
@@ -29,9 +28,7 @@ def find_folder(place: str, beside: Path | None = None) -> Path:
 
     Raises InputError where there is none.
     """
-    path = Path(place)
-    with contextlib.suppress(RuntimeError):  # ~name of nobody here is a name like any other
-        path = path.expanduser()
+    path = expanded(place)
     tried = list(dict.fromkeys([*([] if beside is None else [beside.parent / path]), path]))  # an absolute path is one
     folder = next((path for path in tried if path.is_dir()), None)
     if folder is not None:

@@ -9,6 +9,7 @@ from kolors_submit import base_names
 from kolors_submit.base_names import KOLORS
 from kolors_submit.device import Cuda, read_cuda, why_no_cuda
 from kolors_submit.errors import InputError, OutsideError
+from kolors_submit.files import expanded
 from kolors_submit.report import Reporter
 from kolors_submit.weights.base import PICTUREBOOK, Base, open_base
 from kolors_submit.weights.download import Ask, fetch, gigabytes
@@ -71,7 +72,7 @@ def find_weights(name: str) -> Path:
     """
     known = KNOWN.get(name)
     if known is None:
-        folder = Path(name).expanduser()
+        folder = expanded(name)
         if not folder.is_dir():
             raise InputError(f"{name}: neither known weights nor a folder; known are {', '.join(KNOWN)}")
         return folder
@@ -136,7 +137,7 @@ def _picturebook() -> Base:
 
 
 def _folder(name: str) -> Base:
-    folder = Path(name).expanduser()
+    folder = expanded(name)
     if not folder.is_dir():
         raise InputError(f"--base {name}: no such folder; choose auto, kolors, picturebook or a base's folder")
     return open_base(folder)

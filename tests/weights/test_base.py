@@ -44,7 +44,7 @@ class Ears:
         self.heard = []
 
     def print(self, text, **_):
-        self.heard.append(text)
+        self.heard.append(str(text))
 
 
 def listening():
@@ -81,8 +81,9 @@ def test_another_predictor_is_no_other_model(tiny_base, tmp_path):
 def test_a_folder_that_is_no_base_is_refused(tmp_path, tiny_base):
     with pytest.raises(InputError, match=r"not a base: model_index.json, unet, vae"):
         find_base(str(tmp_path), quiet())
-    with pytest.raises(InputError, match="no such folder; choose auto, kolors, picturebook"):
-        find_base(str(tmp_path / "nowhere"), quiet())
+    for name in (str(tmp_path / "nowhere"), "~nobody-here"):
+        with pytest.raises(InputError, match="no such folder; choose auto, kolors, picturebook"):
+            find_base(name, quiet())
     assert find_base(str(tiny_base), quiet()).folder == tiny_base
 
 
