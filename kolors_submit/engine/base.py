@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 from safetensors import SafetensorError, safe_open
 
-from kolors_submit.engine import architecture, conversion, schedule
+from kolors_submit.engine import architecture, conversion, pickled, schedule
 from kolors_submit.engine.conversion import State
 from kolors_submit.engine.kept import kept, shelved
 from kolors_submit.errors import InputError
@@ -182,13 +182,9 @@ def _tensors(path: Path, device: str, wanted: Callable[[str], bool]) -> Iterator
 
 
 def _unpickled(path: Path) -> State:
-    import pickle
-    import zipfile
-
     try:
-        # Only the zip format can be mapped into memory; older pickles are read whole.
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        state = pickled.load(path, mapped=True)
+    except ValueError as error:
         raise InputError(f"{path} is no plain file of weights, or was cut short; fetch the base again") from error
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise InputError(f"{path} holds more than weights; it is not loaded")

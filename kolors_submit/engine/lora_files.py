@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import io
 import json
-import pickle
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +20,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
+from kolors_submit.engine import pickled
 from kolors_submit.engine.blocks import Config
 from kolors_submit.engine.lora import Lora, LoraModule, check, diffusers_names, layer_shapes
 from kolors_submit.errors import InputError
@@ -174,8 +174,8 @@ def _from_safetensors(path: Path, start: bytes) -> tuple[Tensors, dict[str, str]
 
 def _unpickled(path: Path) -> tuple[Tensors, dict[str, str]]:
     try:
-        tensors = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+        tensors = pickled.load(path)
+    except (OSError, ValueError) as error:
         raise InputError(f"{path} is no plain dict of tensors, so it is not loaded") from error
     if not isinstance(tensors, dict) or not all(
         isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in tensors.items()
