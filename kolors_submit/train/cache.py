@@ -110,14 +110,12 @@ def _latents(job: Job, pictures: Sequence[Picture]) -> list[tuple[torch.Tensor, 
         for picture in pictures
         for flip in flips
     }
-    missing = [picture for picture in pictures if any(_read(paths[picture.sha256, flip]) is None for flip in flips)]
+    different = {picture.sha256: picture for picture in pictures}
+    missing = [one for sha, one in different.items() if not all(_is_whole(paths[sha, flip]) for flip in flips)]
     if missing:
         _encode(job, missing, flips, paths)
         release(job.device)
-    found: list[tuple[torch.Tensor, ...]] = []
-    for picture in pictures:
-        found.append(tuple(load_file(paths[picture.sha256, flip])["latent"] for flip in flips))
-    return found
+    return [tuple(load_file(paths[picture.sha256, flip])["latent"] for flip in flips) for picture in pictures]
 
 
 def _encode(
@@ -137,7 +135,7 @@ def _encode(
         advance(1)
 
     with job.report.progress("latents", len(pictures)) as advance:
-        compute_all(job.device, encode, list({picture.sha256: picture for picture in pictures}.values()))
+        compute_all(job.device, encode, pictures)
 
 
 def _encode_one(encoder: SDXLVAEEncoder, pixels: torch.Tensor, device: str) -> torch.Tensor:
@@ -164,11 +162,9 @@ def _key(base: Base, picture: Picture, flip: bool, device: str) -> str:
     return digest({"format": 1, "picture": picture.sha256, "flip": flip, "vae": vae, "compute": used})
 
 
-def _read(path: Path) -> torch.Tensor | None:
-    """A cached latent, or None where there is none or its file was damaged."""
-    if not path.is_file():
-        return None
+def _is_whole(path: Path) -> bool:
+    """Whether a latent is cached; False where its file was damaged."""
     try:
-        return load_file(path)["latent"]
-    except (OSError, KeyError, SafetensorError):
-        return None
+        return "latent" in load_file(path)
+    except (OSError, SafetensorError):
+        return False
