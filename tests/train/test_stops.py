@@ -105,7 +105,6 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(
     (folder,) = (job.run.train / "checkpoints").iterdir()
     assert max(path.name for path in folder.iterdir()) == "step-0000003.ckpt"
     assert not job.run.lora.exists()
-    monkeypatch.undo()
 
 
 def test_a_picture_that_makes_the_loss_infinite_is_reported_at_its_step(
