@@ -176,16 +176,8 @@ def _tensors(path: Path, device: str, wanted: Callable[[str], bool]) -> Iterator
             with safe_open(path, framework="pt", device=device) as file:
                 yield from ((key, file.get_tensor(key)) for key in file.keys() if wanted(key))  # noqa: SIM118
             return
-        yield from ((key, value) for key, value in _unpickled(path).items() if wanted(key))
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"{path} cannot be read ({error}); fetch the base again") from error
-
-
-def _unpickled(path: Path) -> State:
-    try:
-        state = pickled.load(path, mapped=True)
+        yield from ((key, value) for key, value in pickled.load_tensors(path, mapped=True).items() if wanted(key))
     except ValueError as error:
         raise InputError(f"{path} is no plain file of weights, or was cut short; fetch the base again") from error
-    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise InputError(f"{path} holds more than weights; it is not loaded")
-    return state
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path} cannot be read ({error}); fetch the base again") from error

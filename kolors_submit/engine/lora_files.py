@@ -177,14 +177,9 @@ def _from_safetensors(path: Path, start: bytes) -> tuple[Tensors, dict[str, str]
 
 def _unpickled(path: Path) -> tuple[Tensors, dict[str, str]]:
     try:
-        tensors = pickled.load(path)
+        return pickled.load_tensors(path), {}
     except (OSError, ValueError) as error:
         raise InputError(f"{path} is no plain dict of tensors, so it is not loaded") from error
-    if not isinstance(tensors, dict) or not all(
-        isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in tensors.items()
-    ):
-        raise InputError(f"{path} is no plain dict of tensors, so it is not loaded")
-    return tensors, {}
 
 
 def _ours(metadata: Mapping[str, str]) -> dict[str, Any]:

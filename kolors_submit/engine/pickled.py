@@ -23,3 +23,13 @@ def load(path: Path, *, mapped: bool = False) -> Any:
         raise
     except Exception as error:  # torch's reader takes a file at its word: a wrong byte may raise any error
         raise ValueError(f"no plain file of torch's ({type(error).__name__})") from error
+
+
+def load_tensors(path: Path, *, mapped: bool = False) -> dict[str, torch.Tensor]:
+    """The tensors in a file that holds them by name and nothing else; raises as `load` does."""
+    value = load(path, mapped=mapped)
+    if not isinstance(value, dict) or not all(
+        isinstance(name, str) and isinstance(tensor, torch.Tensor) for name, tensor in value.items()
+    ):
+        raise ValueError("no plain dict of tensors")
+    return value

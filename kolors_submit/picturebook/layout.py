@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from random import Random
 
 from .figures import Figure, animal, person
+from .figures.heads import CHILDREN
 from .scenes import Person, Scene
 from .world import HEIGHT, Light, Sheet, props
 
 Box = tuple[float, float, float, float]
 GAP = 4.0  # figure units of clear air between neighbours
 LARGEST = 2.8  # frame units a figure unit in full view: who sits is drawn larger, so that the face stays readable
-CHILDREN = ("girl", "boy")
 
 
 @dataclass(frozen=True)

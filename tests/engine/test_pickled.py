@@ -7,6 +7,7 @@ import random
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -51,6 +52,15 @@ def test_what_torch_wrote_is_read(tmp_path: Path, zipped: bool, mapped: bool) ->
 def test_a_file_that_is_not_there_is_the_systems_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         pickled.load(tmp_path / "x.pt")
+
+
+@pytest.mark.parametrize("value", [[torch.ones(1)], {"a": 1.0}, {1: torch.ones(1)}])
+def test_tensors_are_a_plain_dict_of_them(tmp_path: Path, value: Any) -> None:
+    torch.save(value, tmp_path / "x.pt")
+    with pytest.raises(ValueError, match="no plain dict of tensors"):
+        pickled.load_tensors(tmp_path / "x.pt")
+    torch.save({"a": torch.ones(1)}, tmp_path / "x.pt")
+    assert pickled.load_tensors(tmp_path / "x.pt").keys() == {"a"}
 
 
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol")
