@@ -15,7 +15,7 @@ from kolors_submit.data.dataset import Picture
 from kolors_submit.engine import base as bases
 from kolors_submit.engine.conditioning import Conditioning, add_time_id, encode_cached
 from kolors_submit.engine.memory import THREADS, compute_all, compute_for, release
-from kolors_submit.engine.sampler import PIXELS_PER_LATENT
+from kolors_submit.engine.sampler import SIDE_MULTIPLE
 from kolors_submit.errors import InputError
 from kolors_submit.files import digest, write_bytes
 from kolors_submit.run import Job
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from diffsynth.models.sdxl_vae_encoder import SDXLVAEEncoder
 
     from kolors_submit.weights import Base
-
-LATENT_MULTIPLE = 4
-"""The UNet halves a latent twice."""
 
 
 @dataclass(frozen=True)
@@ -73,12 +70,11 @@ def text_conditionings(job: Job, texts: Sequence[str], stream: bool = False) -> 
 
 def check_sizes(pictures: Sequence[Picture]) -> None:
     """Raise InputError for a picture whose latent the UNet cannot halve twice."""
-    multiple = PIXELS_PER_LATENT * LATENT_MULTIPLE
     for picture in pictures:
-        if picture.width % multiple or picture.height % multiple:
+        if picture.width % SIDE_MULTIPLE or picture.height % SIDE_MULTIPLE:
             raise InputError(
                 f"{picture.path.name} is {picture.width}x{picture.height} pixels; both sides must be multiples of "
-                f"{multiple}: choose another dataset.size"
+                f"{SIDE_MULTIPLE}: choose another dataset.size"
             )
 
 
