@@ -183,12 +183,13 @@ def _unpickled(path: Path) -> tuple[Tensors, dict[str, str]]:
 
 
 def _ours(metadata: Mapping[str, str]) -> dict[str, Any]:
-    """What this program wrote into the metadata; a stranger's is left alone."""
+    """What this program wrote into the metadata; a stranger's, which could not be written again, is left alone."""
+    text = metadata.get(METADATA_KEY, "{}")
     try:
-        value = json.loads(metadata.get(METADATA_KEY, "{}"))
+        value = json.loads(text)
+        return value if isinstance(value, dict) and canonical_json(value) == text else {}
     except (ValueError, RecursionError):
         return {}
-    return value if isinstance(value, dict) else {}
 
 
 def _alpha_of_diffusers(path: Path, metadata: Mapping[str, str]) -> float | None:

@@ -49,6 +49,15 @@ def test_kohya_round_trip(tmp_path: Path) -> None:
     assert back.metadata == {"b": 1, "a": {"name": "猫"}}
 
 
+@pytest.mark.parametrize("text", ['{"x":NaN}', '{"x":"\\ud800"}', '{"x":[' + '{"a":' * 500, "[]", "{"])
+def test_metadata_that_cannot_be_written_again_is_not_ours(tmp_path: Path, text: str) -> None:
+    path, tensors = tmp_path / "lora.safetensors", lora_files.to_kohya(random_lora(UNET), UNET)
+    save_file(tensors, path, metadata={lora_files.METADATA_KEY: text})
+    metadata = lora_files.read(path, UNET).metadata
+    assert metadata == {}
+    lora_files.write_safetensors(path, tensors, metadata)
+
+
 def test_diffusers_round_trip_has_alpha_in_it(tmp_path: Path) -> None:
     lora = random_lora(UNET, rank=4, alpha=1.0)
     path = lora_files.write_safetensors(tmp_path / "peft.safetensors", lora_files.to_diffusers(lora, UNET), {})
