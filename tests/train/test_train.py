@@ -187,6 +187,14 @@ def test_wrong_targets_and_sizes_are_refused(new_job: NewJob) -> None:
         train(job)
 
 
+def test_nothing_is_trained_for_panels_that_cannot_be_rendered(new_job: NewJob) -> None:
+    job = new_job()
+    render = job.story.render.model_copy(update={"height": 72})
+    with pytest.raises(InputError, match=r"render\.height is 72"):
+        train(dataclasses.replace(job, story=job.story.model_copy(update={"render": render})))
+    assert not job.run.train.exists()
+
+
 def test_a_lora_that_is_zero_or_broken_is_no_result() -> None:
     zero = loras.Lora({"a": loras.LoraModule(torch.ones(2, 4), torch.zeros(4, 2), 2.0)})
     with pytest.raises(InputError, match="is zero"):
