@@ -21,7 +21,7 @@ from kolors_submit.locked_packages import differences
 from kolors_submit.weights import KNOWN, PICTUREBOOK
 from kolors_submit.weights.download import gigabytes
 from kolors_submit.weights.find import SMALLEST_GPU
-from kolors_submit.weights.known import FOR_KOLORS, FOR_TRAINING, weights_folder
+from kolors_submit.weights.known import FOR_KOLORS, weights_folder
 
 State = Literal["ok", "warn", "fail"]
 
@@ -150,7 +150,7 @@ def _weights() -> Iterator[Finding]:
     for weights in KNOWN.values():
         if weights.is_here():
             yield Finding("ok", "weights", f"{weights.name}: in {weights.folder}")
-        elif weights.name in FOR_TRAINING:
+        elif weights.name in FOR_KOLORS:
             advice = f"`kolors-submit weights fetch {weights.name}` gets it ({gigabytes(weights.size)})"
             yield Finding("warn", "weights", f"{weights.name}: not here; {advice}")
 

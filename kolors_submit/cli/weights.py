@@ -12,7 +12,7 @@ from kolors_submit.hub.known import HUBS
 
 @click.group("weights", short_help="Fetch, list and verify Kolors and the predictor.")
 def command() -> None:
-    """Fetch Kolors, the aesthetics predictor and the half-precision VAE, list them, verify their bytes."""
+    """Fetch Kolors and the aesthetics predictor, list them, verify their bytes."""
 
 
 @command.command("fetch", short_help="Download what is missing.")
@@ -24,7 +24,7 @@ def command() -> None:
 def fetch(answer: Answer, /, names: tuple[str, ...], hub: str, yes: bool, quiet: bool) -> None:
     """Download what is missing of what Kolors needs, or of the named weights; an interrupted download continues."""
     from kolors_submit import weights
-    from kolors_submit.weights.known import FOR_TRAINING
+    from kolors_submit.weights.known import FOR_KOLORS
 
     unknown = [name for name in names if name not in weights.KNOWN]
     if unknown:
@@ -32,7 +32,7 @@ def fetch(answer: Answer, /, names: tuple[str, ...], hub: str, yes: bool, quiet:
     report, ask = reporter(quiet), None if yes else asker()
     if ask is None and not yes and not names:
         raise InputError("cannot ask without a terminal; pass --yes, or name what to fetch")
-    for name in names or FOR_TRAINING:
+    for name in names or FOR_KOLORS:
         here = weights.KNOWN[name].is_here()
         answer.outputs[name] = weights.fetch(weights.KNOWN[name], report, hub, ask)
         if here:

@@ -6,6 +6,7 @@ conditioning  prompts and sizes as the UNet reads them
 schedule      Kolors' noise schedule
 lora          a LoRA in memory, put into a UNet to be trained or merged into its weights
 lora_files    LoRA files in three key formats
+pickled       torch's own files, read as data
 sampler       from noise to pictures' latents, and their decoding
 method        sampler, steps and guidance: the story's, or those of `quality: fast`
 draw          pictures of many tasks, shared out over devices

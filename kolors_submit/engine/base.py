@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 from safetensors import SafetensorError, safe_open
 
-from kolors_submit.engine import architecture, conversion, schedule
+from kolors_submit.engine import architecture, conversion, pickled, schedule
 from kolors_submit.engine.conversion import State
 from kolors_submit.engine.kept import kept, shelved
 from kolors_submit.errors import InputError
@@ -176,20 +176,8 @@ def _tensors(path: Path, device: str, wanted: Callable[[str], bool]) -> Iterator
             with safe_open(path, framework="pt", device=device) as file:
                 yield from ((key, file.get_tensor(key)) for key in file.keys() if wanted(key))  # noqa: SIM118
             return
-        yield from ((key, value) for key, value in _unpickled(path).items() if wanted(key))
+        yield from ((key, value) for key, value in pickled.load_tensors(path, mapped=True).items() if wanted(key))
+    except ValueError as error:
+        raise InputError(f"{path} is no plain file of weights, or was cut short; fetch the base again") from error
     except (OSError, SafetensorError) as error:
         raise InputError(f"{path} cannot be read ({error}); fetch the base again") from error
-
-
-def _unpickled(path: Path) -> State:
-    import pickle
-    import zipfile
-
-    try:
-        # Only the zip format can be mapped into memory; older pickles are read whole.
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        raise InputError(f"{path} is no plain file of weights, or was cut short; fetch the base again") from error
-    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise InputError(f"{path} holds more than weights; it is not loaded")
-    return state

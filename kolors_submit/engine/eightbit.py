@@ -37,12 +37,9 @@ def in_8_bits(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return (full / scale).round().to(torch.int8), scale.to(weight.dtype)
 
 
-def hold_in_8_bits(network: torch.nn.Module) -> int:
-    """Replace the network's linear layers in place; returns how many."""
-    count = 0
+def hold_in_8_bits(network: torch.nn.Module) -> None:
+    """Replace the network's linear layers in place."""
     for parent in list(network.modules()):
         for name, child in parent.named_children():
             if isinstance(child, torch.nn.Linear):
                 setattr(parent, name, EightBitLinear(child))
-                count += 1
-    return count

@@ -120,10 +120,9 @@ def inject(unet: torch.nn.Module, rank: int, alpha: float, targets: Sequence[str
             inject_adapter_in_model(config, unet)
     except ValueError as error:
         raise InputError(f"train.targets {', '.join(targets)}: no such layers in this base ({error})") from error
-    for name, parameter in unet.named_parameters():
-        if "lora_" in name:
-            parameter.data = parameter.data.float()
-            parameter.requires_grad_(True)
+    for parameter in injected_parameters(unet).values():
+        parameter.data = parameter.data.float()
+        parameter.requires_grad_(True)
     return len(_injected(unet))
 
 

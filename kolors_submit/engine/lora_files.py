@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import io
 import json
-import pickle
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +20,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
+from kolors_submit.engine import pickled
 from kolors_submit.engine.blocks import Config
 from kolors_submit.engine.lora import Lora, LoraModule, check, diffusers_names, layer_shapes
 from kolors_submit.errors import InputError
@@ -91,18 +91,18 @@ def read(path: Path, config: Config, alpha: float | None = None, keys: str | Non
     """Read a LoRA for a UNet config from any of the three formats, and check each layer against the config.
 
     `alpha` is used where the file has none; without either it is the rank, so that the scale is one. `keys` names the
-    one format (of FORMATS) that the file must be in. Raises InputError
-    for what is no LoRA, one for another base, unknown keys, or values that are not finite.
+    one format (of FORMATS) that the file must be in. Raises InputError for what is no LoRA, one for another base,
+    unknown keys, or values that are not finite.
     """
     tensors, metadata = _read_tensors(path)
     diffusers = {theirs: ours for ours, theirs in diffusers_names(config).items()}
     kohya = {theirs.replace(".", "_"): ours for theirs, ours in diffusers.items()}
     diffsynth = {name: name for name in diffusers.values()}
     formats = {"kohya": (_KOHYA, kohya), "diffusers": (_DIFFUSERS, diffusers), "diffsynth": (_DIFFSYNTH, diffsynth)}
-    found_keys = next((f for f, (p, _) in formats.items() if any(p.fullmatch(key) for key in tensors)), FORMATS[0])
-    if keys not in (None, found_keys):
+    found_keys = next((f for f, (p, _) in formats.items() if any(p.fullmatch(key) for key in tensors)), None)
+    if keys is not None and found_keys not in (None, keys):
         raise InputError(f"{path} has {found_keys} keys, not {keys}; leave --from out, or name the other file")
-    pattern, names = formats[found_keys]
+    pattern, names = formats[found_keys or FORMATS[0]]
     parts: dict[str, Tensors] = {}
     for key, tensor in tensors.items():
         match = pattern.fullmatch(key)
@@ -111,7 +111,7 @@ def read(path: Path, config: Config, alpha: float | None = None, keys: str | Non
             raise InputError(f"{path}: {key[:200]} is no LoRA key of this base; was it made for another model?")
         parts.setdefault(name, {})[_PARTS[match["part"]]] = tensor
     if alpha is None:
-        alpha = _alpha_of_diffusers(metadata)
+        alpha = _alpha_of_diffusers(path, metadata)
     modules = {name: _module(path, name, found, alpha) for name, found in sorted(parts.items())}
     check(modules, layer_shapes(config), str(path))
     return Lora(modules, _ours(metadata))
@@ -154,8 +154,11 @@ def _read_tensors(path: Path) -> tuple[Tensors, dict[str, str]]:
 
 
 def _is_pickle(start: bytes) -> bool:
-    """A zip archive or a bare pickle; a safetensors file starts with its header's length."""
-    return start.startswith((b"PK\x03\x04", b"\x80\x02"))
+    """A zip archive or torch's older format; a safetensors file starts with its header's length.
+
+    As such a length either would be larger than MAX_HEADER_BYTES.
+    """
+    return start.startswith((b"PK\x03\x04", b"\x80\x02\x8a"))
 
 
 def _from_safetensors(path: Path, start: bytes) -> tuple[Tensors, dict[str, str]]:
@@ -174,30 +177,31 @@ def _from_safetensors(path: Path, start: bytes) -> tuple[Tensors, dict[str, str]
 
 def _unpickled(path: Path) -> tuple[Tensors, dict[str, str]]:
     try:
-        tensors = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+        return pickled.load_tensors(path), {}
+    except (OSError, ValueError) as error:
         raise InputError(f"{path} is no plain dict of tensors, so it is not loaded") from error
-    if not isinstance(tensors, dict) or not all(
-        isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in tensors.items()
-    ):
-        raise InputError(f"{path} is no plain dict of tensors, so it is not loaded")
-    return tensors, {}
 
 
 def _ours(metadata: Mapping[str, str]) -> dict[str, Any]:
-    """What this program wrote into the metadata; a stranger's is left alone."""
+    """What this program wrote into the metadata; a stranger's, which could not be written again, is left alone."""
+    text = metadata.get(METADATA_KEY, "{}")
     try:
-        value = json.loads(metadata.get(METADATA_KEY, "{}"))
+        value = json.loads(text)
+        return value if isinstance(value, dict) and canonical_json(value) == text else {}
     except (ValueError, RecursionError):
         return {}
-    return value if isinstance(value, dict) else {}
 
 
-def _alpha_of_diffusers(metadata: Mapping[str, str]) -> float | None:
-    """The alpha that newer diffusers store beside PEFT keys, where it is one number for all layers."""
+def _alpha_of_diffusers(path: Path, metadata: Mapping[str, str]) -> float | None:
+    """The alpha that newer diffusers store beside PEFT keys; InputError where it is not one number for all layers."""
     try:
-        value = json.loads(metadata.get("lora_adapter_metadata", "{}"))
+        value = json.loads(metadata.get("lora_adapter_metadata", "{}"), parse_int=float)
     except (ValueError, RecursionError):
         return None
-    found = value.get("unet.lora_alpha") if isinstance(value, dict) else None
-    return float(found) if isinstance(found, int | float) else None
+    if not isinstance(value, dict):
+        return None
+    for name in ("alpha_pattern", "use_rslora"):
+        if value.get(f"unet.{name}"):
+            raise InputError(f"{path} is scaled by peft's {name}, which is not read; save it with kohya's keys")
+    found = value.get("unet.lora_alpha")
+    return found if isinstance(found, float) else None

@@ -57,6 +57,7 @@ class Solver:
     """
 
     timesteps: torch.Tensor
+    """[steps], from the noisiest on."""
     initial_sigma: float
     scale: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
     step: Callable[[torch.Tensor, torch.Tensor, torch.Tensor, Generators], torch.Tensor]
@@ -65,13 +66,6 @@ class Solver:
 def ddim() -> EnhancedDDIMScheduler:
     """DiffSynth's scheduler with Kolors' betas."""
     return EnhancedDDIMScheduler(beta_start=BETA_START, beta_end=BETA_END, num_train_timesteps=TRAIN_TIMESTEPS)
-
-
-def timesteps(steps: int) -> torch.Tensor:
-    """The timesteps of `ddim`, evenly from 1099 to 0, float32 [steps]."""
-    scheduler = ddim()
-    scheduler.set_timesteps(steps)
-    return scheduler.timesteps
 
 
 @functools.cache
@@ -128,7 +122,7 @@ def _diffusers_solver(sampler: str, steps: int, spacing: str) -> Solver:
 
 def check(config: Mapping[str, Any], where: str) -> None:
     """Raise InputError where a base's scheduler config is not Kolors' schedule."""
-    wanted = {key: _PUBLISHED[key] for key in ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule")}
-    for key, value in wanted.items():
-        if config.get(key) != value:
-            raise InputError(f"{where}: {key} is {config.get(key)!r}; a Kolors base has {value!r}")
+    config = {"prediction_type": "epsilon", **config}  # what diffusers takes where nothing is said
+    for key in ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "prediction_type"):
+        if config.get(key) != _PUBLISHED[key]:
+            raise InputError(f"{where}: {key} is {config.get(key)!r}; a Kolors base has {_PUBLISHED[key]!r}")

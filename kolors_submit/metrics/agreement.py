@@ -9,6 +9,7 @@ from typing import Any
 
 from kolors_submit.decoders import open_picture
 from kolors_submit.errors import InputError
+from kolors_submit.metrics.pretrained import load
 from kolors_submit.metrics.spread import devices_of, spread
 
 
@@ -40,20 +41,9 @@ def agreement(folder: Path, pictures: Sequence[Path], prompts: Sequence[str], de
 
 
 def _load(folder: Path) -> tuple[Any, Any]:
-    """The model on the CPU and its processor; a missing weight is an error, not a random number."""
-    import torch
     from transformers import AutoModel, AutoProcessor
 
-    try:
-        model, loading = AutoModel.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=False, output_loading_info=True, dtype=torch.float32
-        )
-        processor = AutoProcessor.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=False, use_fast=False
-        )
-    except (OSError, ValueError, RuntimeError, TypeError) as error:
-        raise InputError(f"{folder} holds no CLIP model with its processor: {error}") from error
-    lacking = [*loading["missing_keys"], *loading["mismatched_keys"]]
-    if lacking or not hasattr(model, "get_text_features"):
-        raise InputError(f"{folder} is not a whole CLIP model: {len(lacking)} weights missing, or it reads no text")
-    return model.eval(), processor
+    model, processor = load(folder, AutoModel, AutoProcessor, "CLIP model", use_fast=False)
+    if not hasattr(model, "get_text_features"):
+        raise InputError(f"{folder} holds no CLIP model: it reads no text")
+    return model, processor

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from kolors_submit.decoders import open_picture
-from kolors_submit.errors import InputError
 from kolors_submit.files import digest
+from kolors_submit.metrics.pretrained import load
 from kolors_submit.metrics.spread import devices_of, spread
 from kolors_submit.weights import choose_files
 from kolors_submit.weights.digests import digests_of
-
-if TYPE_CHECKING:
-    from aesthetics_predictor import AestheticsPredictorV2Linear
 
 
 def predictor_digest(folder: Path) -> str:
@@ -30,10 +26,12 @@ def score_pictures(folder: Path, pictures: Sequence[Path], device: str = "cpu") 
     a time, the logit as it comes. Raises InputError where the folder holds no such predictor.
     """
     import torch
+    from aesthetics_predictor import AestheticsPredictorV2Linear as Predictor
+    from transformers import CLIPProcessor
 
     from kolors_submit.engine.kept import shelved, twin
 
-    read, processor = shelved(("predictor", folder), lambda: _load(folder))
+    read, processor = shelved(("predictor", folder), lambda: load(folder, Predictor, CLIPProcessor, Predictor.__name__))
     models = {where: twin(read).to(where) for where in devices_of(device, len(pictures))}
 
     def measure(where: str, path: Path) -> float:
@@ -42,24 +40,3 @@ def score_pictures(folder: Path, pictures: Sequence[Path], device: str = "cpu") 
             return float(models[where](**inputs).logits.squeeze())
 
     yield from spread(measure, list(models), pictures)
-
-
-def _load(folder: Path) -> tuple[AestheticsPredictorV2Linear, Any]:
-    """The model on the CPU and its processor; a missing weight is an error, not a random number."""
-    import torch
-    from aesthetics_predictor import AestheticsPredictorV2Linear
-    from transformers import CLIPProcessor
-
-    try:
-        model, loading = AestheticsPredictorV2Linear.from_pretrained(
-            folder, local_files_only=True, output_loading_info=True, dtype=torch.float32
-        )
-        processor = CLIPProcessor.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, RuntimeError, TypeError) as error:
-        raise InputError(f"{folder} holds no AestheticsPredictorV2Linear with its CLIP processor: {error}") from error
-    if loading["missing_keys"] or loading["mismatched_keys"]:
-        lacking = [*loading["missing_keys"], *loading["mismatched_keys"]]
-        raise InputError(
-            f"{folder} is not an AestheticsPredictorV2Linear: {len(lacking)} weights missing, first {lacking[0]}"
-        )
-    return model.eval(), processor

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
-from .figures import Figure, animal, person, rider, sleeper
+from .figures import Figure, animal, person
+from .figures.heads import CHILDREN
 from .scenes import Person, Scene
 from .world import HEIGHT, Light, Sheet, props
 
 Box = tuple[float, float, float, float]
 GAP = 4.0  # figure units of clear air between neighbours
 LARGEST = 2.8  # frame units a figure unit in full view: who sits is drawn larger, so that the face stays readable
-CHILDREN = ("girl", "boy")
 
 
 @dataclass(frozen=True)
@@ -81,16 +81,8 @@ def _people(scene: Scene, side: int, night: bool, rng: Random) -> list[Figure]:
     out = []
     for i, who in enumerate(scene.people):
         facing = (1 if i == 0 else -1) if len(scene.people) > 1 else side
-        out.append(_figure(who, scene, facing, f"p{i}", night, rng))
+        out.append(person(who, view=scene.view, facing=facing, rng=rng, prefix=f"p{i}", night=night))
     return out
-
-
-def _figure(who: Person, scene: Scene, facing: int, prefix: str, night: bool, rng: Random) -> Figure:
-    if who.pose == "sleeping":
-        return sleeper(who, rng=rng, prefix=prefix)
-    if who.pose == "riding":
-        return rider(who, facing=facing, rng=rng, prefix=prefix)
-    return person(who, view=scene.view, facing=facing, rng=rng, prefix=prefix, night=night)
 
 
 _FURNITURE: dict[str, Callable[[Sheet, Light, int], props.Extent]] = {

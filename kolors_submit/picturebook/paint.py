@@ -9,7 +9,7 @@ from random import Random
 import resvg_py
 from PIL import Image
 
-from .layout import Box, Layout, Placed, arrange
+from .layout import Box, Layout, Placed, Vessel, arrange
 from .scenes import Scene
 from .styles import apply, restyle
 from .world import HEIGHT, PLACES, Light, Sheet, Stage, light_of
@@ -56,27 +56,26 @@ def svg(scene: Scene, *, width: int = 256, height: int = 256, style: str = "plai
 def _cast(sheet: Sheet, layout: Layout, light: Light) -> None:
     """Furniture, bridge or boat, people and animals, with their shadows on the ground."""
     vessel = layout.vessel
-    for placed in (*layout.behind, *layout.people, *layout.animals):
-        if not vessel:
+    if not vessel:
+        for placed in (*layout.behind, *layout.people, *layout.animals):
             _shadow(sheet, placed)
     for placed in layout.behind:
         _put(sheet, placed)
     if vessel:
-        back, front = VESSELS[vessel.name]
-        frame = f'<g transform="translate({vessel.x:.2f},{vessel.y:.2f})scale({vessel.scale:.3f})">'
-        sheet.add(frame)
-        back(sheet, light, vessel.half)
-        sheet.add("</g>")
-        if vessel.name == "bridge":
-            sheet.add(frame)
-            front(sheet, light, vessel.half)
-            sheet.add("</g>")
+        _part(sheet, light, vessel, 0)
+    if vessel and vessel.name == "bridge":
+        _part(sheet, light, vessel, 1)
     for placed in (*layout.people, *layout.animals):
         _put(sheet, placed)
     if vessel and vessel.name == "boat":
-        sheet.add(frame)
-        front(sheet, light, vessel.half)
-        sheet.add("</g>")
+        _part(sheet, light, vessel, 1)
+
+
+def _part(sheet: Sheet, light: Light, vessel: Vessel, number: int) -> None:
+    """The back (0) or the front (1) of a bridge or boat."""
+    sheet.add(f'<g transform="translate({vessel.x:.2f},{vessel.y:.2f})scale({vessel.scale:.3f})">')
+    VESSELS[vessel.name][number](sheet, light, vessel.half)
+    sheet.add("</g>")
 
 
 def _put(sheet: Sheet, placed: Placed) -> None:

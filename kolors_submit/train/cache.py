@@ -15,7 +15,7 @@ from kolors_submit.data.dataset import Picture
 from kolors_submit.engine import base as bases
 from kolors_submit.engine.conditioning import Conditioning, add_time_id, encode_cached
 from kolors_submit.engine.memory import THREADS, compute_all, compute_for, release
-from kolors_submit.engine.sampler import PIXELS_PER_LATENT
+from kolors_submit.engine.sampler import SIDE_MULTIPLE
 from kolors_submit.errors import InputError
 from kolors_submit.files import digest, write_bytes
 from kolors_submit.run import Job
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from diffsynth.models.sdxl_vae_encoder import SDXLVAEEncoder
 
     from kolors_submit.weights import Base
-
-LATENT_MULTIPLE = 4
-"""The UNet halves a latent twice."""
 
 
 @dataclass(frozen=True)
@@ -73,12 +70,11 @@ def text_conditionings(job: Job, texts: Sequence[str], stream: bool = False) -> 
 
 def check_sizes(pictures: Sequence[Picture]) -> None:
     """Raise InputError for a picture whose latent the UNet cannot halve twice."""
-    multiple = PIXELS_PER_LATENT * LATENT_MULTIPLE
     for picture in pictures:
-        if picture.width % multiple or picture.height % multiple:
+        if picture.width % SIDE_MULTIPLE or picture.height % SIDE_MULTIPLE:
             raise InputError(
                 f"{picture.path.name} is {picture.width}x{picture.height} pixels; both sides must be multiples of "
-                f"{multiple}: choose another dataset.size"
+                f"{SIDE_MULTIPLE}: choose another dataset.size"
             )
 
 
@@ -110,14 +106,12 @@ def _latents(job: Job, pictures: Sequence[Picture]) -> list[tuple[torch.Tensor, 
         for picture in pictures
         for flip in flips
     }
-    missing = [picture for picture in pictures if any(_read(paths[picture.sha256, flip]) is None for flip in flips)]
+    different = {picture.sha256: picture for picture in pictures}
+    missing = [one for sha, one in different.items() if not all(_is_whole(paths[sha, flip]) for flip in flips)]
     if missing:
         _encode(job, missing, flips, paths)
         release(job.device)
-    found: list[tuple[torch.Tensor, ...]] = []
-    for picture in pictures:
-        found.append(tuple(load_file(paths[picture.sha256, flip])["latent"] for flip in flips))
-    return found
+    return [tuple(load_file(paths[picture.sha256, flip])["latent"] for flip in flips) for picture in pictures]
 
 
 def _encode(
@@ -137,7 +131,7 @@ def _encode(
         advance(1)
 
     with job.report.progress("latents", len(pictures)) as advance:
-        compute_all(job.device, encode, list({picture.sha256: picture for picture in pictures}.values()))
+        compute_all(job.device, encode, pictures)
 
 
 def _encode_one(encoder: SDXLVAEEncoder, pixels: torch.Tensor, device: str) -> torch.Tensor:
@@ -164,11 +158,9 @@ def _key(base: Base, picture: Picture, flip: bool, device: str) -> str:
     return digest({"format": 1, "picture": picture.sha256, "flip": flip, "vae": vae, "compute": used})
 
 
-def _read(path: Path) -> torch.Tensor | None:
-    """A cached latent, or None where there is none or its file was damaged."""
-    if not path.is_file():
-        return None
+def _is_whole(path: Path) -> bool:
+    """Whether a latent is cached; False where its file was damaged."""
     try:
-        return load_file(path)["latent"]
-    except (OSError, KeyError, SafetensorError):
-        return None
+        return "latent" in load_file(path)
+    except (OSError, SafetensorError):
+        return False

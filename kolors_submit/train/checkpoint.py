@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import io
-import pickle
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from kolors_submit.engine import pickled
 from kolors_submit.files import write_bytes
 
 
@@ -70,9 +70,9 @@ class Checkpoints:
 
     def _read(self, path: Path) -> Checkpoint | None:
         try:
-            values = torch.load(path, map_location="cpu", weights_only=True)
+            values = pickled.load(path)
             if values.pop("fingerprint") != self.fingerprint:
                 return None
             return Checkpoint(**values)
-        except (OSError, RuntimeError, EOFError, KeyError, TypeError, AttributeError, pickle.UnpicklingError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None  # damaged from outside: an older one, or the start, gives the same result

@@ -70,7 +70,13 @@ class Keeper(Callback):
     """What happens after an optimizer step."""
 
     def __init__(
-        self, job: Job, checkpoints: Checkpoints, advance: Callable[..., None], stop: Stop, rank: Rank
+        self,
+        job: Job,
+        checkpoints: Checkpoints,
+        advance: Callable[..., None],
+        stop: Stop,
+        sampler: Sampler | None,
+        rank: Rank,
     ) -> None:
         self.rank = rank
         self.settings = job.story.train
@@ -78,7 +84,7 @@ class Keeper(Callback):
         self.checkpoints = checkpoints
         self.advance = advance
         self.stop = stop
-        self.sampler: Sampler | None = None
+        self.sampler = sampler
         self.look_every = 1 if job.device == "cpu" else LOOK_EVERY
         self.logged = 0
         self.looked = time.monotonic()
@@ -180,8 +186,7 @@ def fit(
         quiet_lightning(),
         memory.arithmetic(memory.TRAINING_THREADS),
     ):
-        keeper = Keeper(job, checkpoints, advance, stop, rank)
-        keeper.sampler = sampler
+        keeper = Keeper(job, checkpoints, advance, stop, sampler, rank)
         trainer = _trainer(job, plan, keeper, module, rank)
         # A step's number is the whole batch: batch_size=None hands it on as it is.
         trainer.fit(module, DataLoader(batches, batch_size=None))  # type: ignore[arg-type]

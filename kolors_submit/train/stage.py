@@ -39,6 +39,7 @@ from kolors_submit.weights import count_parameters
 def run_training(job: Job, pictures: Sequence[Picture], fingerprint: str) -> list[Path]:
     """Train, and write the LoRA, its record and its metrics; returns the files that count as the stage's outputs."""
     settings, machine = job.story.train, read_machine(job.device, job.vram)
+    check_size(job.story.render)  # hours before the render stage would
     plans = _plans(job, pictures, machine)
     checkpoints = Checkpoints(job.run.train / "checkpoints", fingerprint)
     forget_other_runs(job.run.train, checkpoints.folder)
@@ -131,7 +132,6 @@ def _plans(job: Job, pictures: Sequence[Picture], machine: Machine) -> tuple[Tra
 
 def _sample_task(job: Job) -> Task:
     """The panel that the sample pictures show."""
-    check_size(job.story.render)
     panel = job.story.panels[job.story.train.sample_panel - 1]
     prompt = panel_prompt(job.story, panel)
     positive, negative = text_conditionings(job, [prompt.positive, prompt.negative])

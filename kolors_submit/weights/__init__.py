@@ -13,7 +13,7 @@ Nothing here imports torch, so that a finished run says so at once.
 from kolors_submit.weights.base import PARTS, PICTUREBOOK, Base, choose_files, open_base
 from kolors_submit.weights.download import fetch
 from kolors_submit.weights.find import find_base, find_clip, find_predictor, find_tower, find_weights
-from kolors_submit.weights.known import CLIP, KNOWN, OFFICIAL_PREDICTOR, SAFE_VAE, Weights, weights_folder
+from kolors_submit.weights.known import CLIP, KNOWN, OFFICIAL_PREDICTOR, Weights, weights_folder
 from kolors_submit.weights.parts import count_parameters
 
 __all__ = [
@@ -22,7 +22,6 @@ __all__ = [
     "OFFICIAL_PREDICTOR",
     "PARTS",
     "PICTUREBOOK",
-    "SAFE_VAE",
     "Base",
     "Weights",
     "choose_files",

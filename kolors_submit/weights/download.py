@@ -20,7 +20,7 @@ from kolors_submit.errors import InputError, OutsideError
 from kolors_submit.files import file_digest, free_bytes, write_error, write_json
 from kolors_submit.hold import InUse, hold, holder
 from kolors_submit.report import Reporter
-from kolors_submit.weights.digests import entry_of, is_unchanged, read_record, record_path
+from kolors_submit.weights.digests import FORMAT, entry_of, is_unchanged, read_record, record_path
 from kolors_submit.weights.known import Weights
 
 SPARE = 2**30
@@ -143,7 +143,7 @@ def _start(weights: Weights, repository: hubs.Repository, listing: Sequence[hubs
                     f"Delete {weights.folder} and {record_path(weights.folder)} to start over"
                 )
         return {**record, "complete": False}
-    return {"format": 1, "source": source, "revision": listing[0].revision, "complete": False, "files": {}}
+    return {"format": FORMAT, "source": source, "revision": listing[0].revision, "complete": False, "files": {}}
 
 
 def _agree(

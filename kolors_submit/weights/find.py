@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from pathlib import Path
 
 from kolors_submit import base_names
@@ -38,10 +37,9 @@ def find_base(name: str, report: Reporter, device: str = "auto", ask: Ask | None
     cuda = None if device == "cpu" else read_cuda()
     reason = "--device cpu" if device == "cpu" else _why_not_kolors(cuda)
     if reason is None and not _is_here():
-        offer = functools.partial(fetch, report=report, ask=None if yes else ask)
-        reason = "Kolors' weights are not here; `kolors-submit weights fetch` gets them"
-        if (yes or ask is not None) and _accepted(offer):
-            reason = None
+        offered = yes or ask is not None
+        if not (offered and _accepted(report, None if yes else ask)):
+            reason = "Kolors' weights are not here; `kolors-submit weights fetch` gets them"
     if reason is None:
         report.say(f"base    kolors: a GPU with {gigabytes(cuda.memory if cuda else 0)} and the weights are here")
         return _kolors(report, None)
@@ -112,22 +110,25 @@ def _is_here() -> bool:
     return all(KNOWN[name].is_here() for name in FOR_KOLORS)
 
 
-def _accepted(offer: functools.partial[Path]) -> bool:
+def _accepted(report: Reporter, ask: Ask | None) -> bool:
     """Fetch all that Kolors needs; False where the person (or the network) says no, so that `auto` goes on without."""
     try:
-        for name in FOR_KOLORS:
-            offer(KNOWN[name])
+        _fetch(report, ask)
     except (InputError, OutsideError) as error:
-        offer.keywords["report"].note(str(error))
+        report.note(str(error))
         return False
     return True
 
 
 def _kolors(report: Reporter, ask: Ask | None) -> Base:
     """Kolors, fetched where needed together with the predictor that scores what is made on it."""
+    _fetch(report, ask)
+    return open_base(KNOWN[KOLORS].folder, KOLORS)
+
+
+def _fetch(report: Reporter, ask: Ask | None) -> None:
     for name in FOR_KOLORS:
         fetch(KNOWN[name], report, ask=ask)
-    return open_base(KNOWN[KOLORS].folder, KOLORS)
 
 
 def _picturebook() -> Base:

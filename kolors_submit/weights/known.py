@@ -13,7 +13,6 @@ from kolors_submit.base_names import KOLORS as KOLORS
 from kolors_submit.weights.base import WEIGHTS, choose_files
 from kolors_submit.weights.digests import read_record
 
-SAFE_VAE = "sdxl-vae-fp16-fix"
 OFFICIAL_PREDICTOR = "aesthetics-predictor-v2-sac-logos-ava1-l14-linearMSE"
 DINO = "dinov2-base"
 CLIP = {"en": "clip-vit-large-patch14", "zh": "chinese-clip-vit-base-patch16"}
@@ -23,10 +22,7 @@ TAGGER = "wd-vit-tagger-v3"
 CAPTIONER = "blip-image-captioning-base"
 
 FOR_KOLORS = (KOLORS, OFFICIAL_PREDICTOR)
-"""What a submission on Kolors cannot do without."""
-
-FOR_TRAINING = (KOLORS, SAFE_VAE, OFFICIAL_PREDICTOR)
-"""What is fetched where nothing is named; the rest is for stories that ask for it."""
+"""What a submission on Kolors cannot do without; the rest is for stories that ask for it."""
 
 _HALF = re.compile(r"[.-]fp16[.-][^/]*$")
 
@@ -86,14 +82,6 @@ KNOWN = {
             "Kwai-Kolors/Kolors",
             ("model_index.json", "unet/*", "vae/*", "text_encoder/*", "tokenizer/*", "scheduler/*"),
             17_800_000_000,
-        ),
-        Weights(
-            SAFE_VAE,
-            "SDXL's VAE with finite values in half precision, for training",
-            "AI-ModelScope/sdxl-vae-fp16-fix",
-            "madebyollin/sdxl-vae-fp16-fix",
-            ("config.json", "diffusion_pytorch_model*"),
-            335_000_000,
         ),
         Weights(
             OFFICIAL_PREDICTOR,

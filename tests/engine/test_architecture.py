@@ -7,6 +7,7 @@ import torch
 
 from kolors_submit.engine import architecture, conversion
 from kolors_submit.export.formats import KOLORS_UNET
+from tests.engine.parts import relative_error
 
 TINY_UNET = KOLORS_UNET | {
     "addition_time_embed_dim": 8,
@@ -54,10 +55,6 @@ def shapes(module: torch.nn.Module) -> dict[str, torch.Size]:
 def numbered(module: torch.nn.Module) -> dict[str, torch.Tensor]:
     """A stand-in for the weights in which each one is told from all others by its value."""
     return {name: torch.tensor(i, device="cpu") for i, name in enumerate(module.state_dict())}
-
-
-def relative_error(ours: torch.Tensor, theirs: torch.Tensor) -> float:
-    return float((ours - theirs).norm() / theirs.norm())
 
 
 def test_kolors_unet_has_diffsynths_keys_and_shapes() -> None:

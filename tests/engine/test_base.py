@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -142,41 +143,28 @@ def edit_weights(path: Path, change: Callable[[dict[str, torch.Tensor]], None]) 
     save_file(state, path)
 
 
-def broken(case: str, folder: Path) -> None:
-    path = folder / UNET_FILE
-    cases: dict[str, Callable[[], Any]] = {
-        "conv_out.bias is missing": lambda: edit_weights(path, lambda state: state.pop("conv_out.bias")),
-        "conv_out.bias has shape": lambda: edit_weights(path, lambda s: s.update({"conv_out.bias": torch.zeros(5)})),
-        "no layer of this config": lambda: edit_weights(path, lambda s: s.update({"extra.weight": torch.zeros(1)})),
-        "is unexpected": lambda: edit_weights(path, lambda s: s.update({"conv_in.scale": torch.zeros(1)})),
-        "cut short|cannot be read": lambda: path.write_bytes(path.read_bytes()[:5000]),
-        "has no weights": path.unlink,
-        "cannot be read as JSON": lambda: (folder / "unet/config.json").write_text("{"),
-        "not a JSON object": lambda: (folder / "unet/config.json").write_text("[]"),
-        "no network of Kolors' kind": lambda: edit_config(folder / "unet/config.json", norm_num_groups=16),
-        "beta_end is 0.012": lambda: edit_config(folder / "scheduler/scheduler_config.json", beta_end=0.012),
-    }
-    cases[case]()
+def edit_unet(change: Callable[[dict[str, torch.Tensor]], None]) -> Callable[[Path], None]:
+    return lambda folder: edit_weights(folder / UNET_FILE, change)
 
 
-@pytest.mark.parametrize(
-    "case",
-    [
-        "conv_out.bias is missing",
-        "conv_out.bias has shape",
-        "no layer of this config",
-        "is unexpected",
-        "cut short|cannot be read",
-        "has no weights",
-        "cannot be read as JSON",
-        "not a JSON object",
-        "no network of Kolors' kind",
-        "beta_end is 0.012",
-    ],
-)
-def test_a_broken_base_is_refused(copy: Path, case: str) -> None:
-    broken(case, copy)
-    with pytest.raises(InputError, match=case):
+BROKEN: dict[str, Callable[[Path], Any]] = {
+    "conv_out.bias is missing": edit_unet(lambda state: state.__delitem__("conv_out.bias")),
+    "conv_out.bias has shape": edit_unet(lambda state: state.update({"conv_out.bias": torch.zeros(5)})),
+    "no layer of this config": edit_unet(lambda state: state.update({"extra.weight": torch.zeros(1)})),
+    "is unexpected": edit_unet(lambda state: state.update({"conv_in.scale": torch.zeros(1)})),
+    "cut short|cannot be read": lambda folder: os.truncate(folder / UNET_FILE, 5000),
+    "has no weights": lambda folder: (folder / UNET_FILE).unlink(),
+    "cannot be read as JSON": lambda folder: (folder / "unet/config.json").write_text("{"),
+    "not a JSON object": lambda folder: (folder / "unet/config.json").write_text("[]"),
+    "no network of Kolors' kind": lambda folder: edit_config(folder / "unet/config.json", norm_num_groups=16),
+    "beta_end is 0.012": lambda folder: edit_config(folder / "scheduler/scheduler_config.json", beta_end=0.012),
+}
+
+
+@pytest.mark.parametrize("message", BROKEN)
+def test_a_broken_base_is_refused(copy: Path, message: str) -> None:
+    BROKEN[message](copy)
+    with pytest.raises(InputError, match=message):
         unet(copy)
 
 

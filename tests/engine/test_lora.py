@@ -49,6 +49,15 @@ def test_kohya_round_trip(tmp_path: Path) -> None:
     assert back.metadata == {"b": 1, "a": {"name": "猫"}}
 
 
+@pytest.mark.parametrize("text", ['{"x":NaN}', '{"x":"\\ud800"}', '{"x":[' + '{"a":' * 500, "[]", "{"])
+def test_metadata_that_cannot_be_written_again_is_not_ours(tmp_path: Path, text: str) -> None:
+    path, tensors = tmp_path / "lora.safetensors", lora_files.to_kohya(random_lora(UNET), UNET)
+    save_file(tensors, path, metadata={lora_files.METADATA_KEY: text})
+    metadata = lora_files.read(path, UNET).metadata
+    assert metadata == {}
+    lora_files.write_safetensors(path, tensors, metadata)
+
+
 def test_diffusers_round_trip_has_alpha_in_it(tmp_path: Path) -> None:
     lora = random_lora(UNET, rank=4, alpha=1.0)
     path = lora_files.write_safetensors(tmp_path / "peft.safetensors", lora_files.to_diffusers(lora, UNET), {})
@@ -69,6 +78,31 @@ def test_alpha_that_diffusers_stores_is_used(tmp_path: Path) -> None:
     stored = json.dumps({"unet.r": 4, "unet.lora_alpha": 2})
     save_file(lora_files.to_diffusers(lora, UNET), path, metadata={"lora_adapter_metadata": stored})
     assert {module.alpha for module in lora_files.read(path, UNET).modules.values()} == {2.0}
+
+
+@pytest.mark.parametrize(
+    ("stored", "message"),
+    [
+        ('{"unet.lora_alpha": 1' + "0" * 400 + "}", "not finite"),
+        ('{"unet.lora_alpha": 2, "unet.alpha_pattern": {"to_q": 8}}', "alpha_pattern, which is not read"),
+        ('{"unet.lora_alpha": 2, "unet.use_rslora": true}', "use_rslora, which is not read"),
+    ],
+)
+def test_a_scale_that_is_no_one_number_is_refused(tmp_path: Path, stored: str, message: str) -> None:
+    path, tensors = tmp_path / "peft.safetensors", lora_files.to_diffusers(random_lora(UNET), UNET)
+    save_file(tensors, path, metadata={"lora_adapter_metadata": stored})
+    with pytest.raises(InputError, match=message):
+        lora_files.read(path, UNET)
+
+
+def test_a_header_whose_length_begins_like_a_pickle(tmp_path: Path) -> None:
+    """A safetensors file's first bytes are its header's length: one in 8192 begins with those of a pickle."""
+    path, tensors = tmp_path / "lora.safetensors", lora_files.to_kohya(random_lora(UNET), UNET)
+    save_file(tensors, path, metadata={"x": ""})
+    length = int.from_bytes(path.read_bytes()[:8], "little")
+    save_file(tensors, path, metadata={"x": "y" * (0x10280 - length)})
+    assert path.read_bytes()[:4] == b"\x80\x02\x01\x00"
+    assert same(lora_files.read(path, UNET), random_lora(UNET))
 
 
 def test_equal_loras_give_equal_bytes(tmp_path: Path) -> None:
@@ -154,8 +188,9 @@ def test_a_lora_that_matches_nothing(tmp_path: Path, unet: torch.nn.Module) -> N
         merge(unet, Lora({}), 1.0)
     path = tmp_path / "other.safetensors"
     save_file({"lora_te1_text_model.lora_down.weight": torch.zeros(4, 4)}, path)
-    with pytest.raises(InputError, match="no LoRA key of this base"):
-        lora_files.read(path, UNET)
+    for keys in (None, "diffusers"):
+        with pytest.raises(InputError, match="no LoRA key of this base"):
+            lora_files.read(path, UNET, keys=keys)
 
 
 def broken(case: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

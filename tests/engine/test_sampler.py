@@ -82,7 +82,7 @@ def test_the_picture_is_diffusers(base: Base, task: Task, unet: torch.nn.Module,
     render = settings(steps=10)
     pipeline = KolorsPipeline.from_pretrained(tiny_base)
     pipeline.set_progress_bar_config(disable=True)
-    steps = schedule.timesteps(10)
+    steps = schedule.solver("ddim", 10).timesteps
     scheduler = EulerDiscreteScheduler.from_config(pipeline.scheduler.config)
     scheduler.set_timesteps(timesteps=steps.int().tolist())
     noise, _ = initial_noise(task.seed, render, "cpu")

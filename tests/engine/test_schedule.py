@@ -15,7 +15,7 @@ from tests.tiny import SCHEDULER
 
 
 def test_timesteps_run_from_the_noisiest_to_zero() -> None:
-    steps = schedule.timesteps(50)
+    steps = schedule.solver("ddim", 50).timesteps
     assert steps.shape == (50,)
     assert (float(steps[0]), float(steps[-1])) == (1099.0, 0.0)
 
@@ -39,8 +39,10 @@ def test_an_unknown_sampler_is_named() -> None:
 
 def test_another_models_schedule_is_refused() -> None:
     schedule.check(SCHEDULER, "scheduler")
-    with pytest.raises(InputError, match="num_train_timesteps is 1000"):
-        schedule.check(SCHEDULER | {"num_train_timesteps": 1000}, "scheduler")
+    schedule.check({key: value for key, value in SCHEDULER.items() if key != "prediction_type"}, "scheduler")
+    for key, value in (("num_train_timesteps", 1000), ("prediction_type", "v_prediction")):
+        with pytest.raises(InputError, match=f"{key} is {value!r}"):
+            schedule.check(SCHEDULER | {key: value}, "scheduler")
 
 
 def test_samplers_are_those_of_the_story() -> None:

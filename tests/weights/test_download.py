@@ -15,7 +15,7 @@ from kolors_submit.report import quiet
 from kolors_submit.weights import download, fetch, find_weights, open_base
 from kolors_submit.weights.digests import read_record, record_path, verify
 from kolors_submit.weights.download import _inside, gigabytes
-from kolors_submit.weights.known import FOR_TRAINING, KNOWN, KOLORS, TAGGER
+from kolors_submit.weights.known import FOR_KOLORS, KNOWN, KOLORS, TAGGER
 from tests.weights.server import COMMIT, Repository, serve
 
 FILES = {
@@ -122,7 +122,7 @@ def test_other_bytes_than_the_pinned_ones_are_refused_whatever_the_hub_says(repo
 
 
 def test_nothing_but_what_kolors_needs_is_fetched_unasked():
-    assert set(FOR_TRAINING) < set(KNOWN) and TAGGER not in FOR_TRAINING
+    assert set(FOR_KOLORS) < set(KNOWN) and TAGGER not in FOR_KOLORS
 
 
 def test_neither_hub_answering_is_one_sentence(repository):

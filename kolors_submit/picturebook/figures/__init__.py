@@ -10,49 +10,35 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from kolors_submit.picturebook.figures.animals import bird, cat, dog, flying_bird
+from kolors_submit.picturebook.figures.animals import bird, cat, dog
 from kolors_submit.picturebook.figures.borne import in_bed, on_horse
 from kolors_submit.picturebook.figures.horse import horse
 from kolors_submit.picturebook.figures.people import upright
 from kolors_submit.picturebook.figures.svg import Drawing, Figure, bounds, draw, moved
 from kolors_submit.picturebook.scenes import Animal, Person, View
 
-__all__ = ["Figure", "animal", "person", "rider", "sleeper"]
+__all__ = ["Figure", "animal", "person"]
 
 
-def person(person: Person, *, view: View = "full", facing: int = 1, rng: random.Random, animal_ridden: bool = False,
-           prefix: str = "p", night: bool = False) -> Figure:
+def person(person: Person, *, view: View = "full", facing: int = 1, rng: random.Random, prefix: str = "p",
+           night: bool = False) -> Figure:
     """A person in their pose, turned to the right (`facing` 1) or the left (-1); `view` sets the line's fineness.
 
-    A sleeper comes with the bed and a rider with the horse; with `animal_ridden` the horse is left to the caller.
-    At `night` a lantern shines further. `prefix` keeps the ids of two figures in one picture apart.
+    A sleeper comes with the bed, about 86 units wide and 110 tall, and a rider with the horse, about 92 long and 115
+    tall; both are drawn for a full view. At `night` a lantern shines further. `prefix` keeps the ids of two figures in
+    one picture apart.
     """
     if person.pose == "sleeping":
-        return in_bed(person, view=view, facing=facing, rng=rng, prefix=prefix)
+        return in_bed(person, rng=rng, prefix=prefix)
     if person.pose == "riding":
-        return on_horse(person, view=view, facing=facing, rng=rng, prefix=prefix, night=night,
-                        with_horse=not animal_ridden)
+        return on_horse(person, facing=facing, rng=rng, prefix=prefix)
     return upright(person, view=view, facing=facing, rng=rng, prefix=prefix, night=night)
 
 
-def animal(kind: Animal, *, facing: int = 1, rng: random.Random, flying: bool = False) -> Figure:
-    """A cat (38 units tall), dog (37), bird (27) or horse (94 with its ears); KeyError for "none".
-
-    With `flying` a bird is on the wing, for a place in the air; the other animals know nothing of it.
-    """
+def animal(kind: Animal, *, facing: int = 1, rng: random.Random) -> Figure:
+    """A cat (38 units tall), dog (37), bird (27) or horse (94 with its ears); KeyError for "none"."""
     kinds: dict[Animal, Callable[[random.Random], tuple[Drawing, Drawing]]]
-    kinds = {"cat": cat, "dog": dog, "bird": flying_bird if flying else bird, "horse": horse}
+    kinds = {"cat": cat, "dog": dog, "bird": bird, "horse": horse}
     head, body = kinds[kind](rng)
     drawing = moved([*body, *head], mirror=facing < 0)
     return Figure(draw(drawing), bounds(moved(head, mirror=facing < 0)), bounds(drawing))
-
-
-def sleeper(person: Person, *, rng: random.Random, prefix: str = "p", view: View = "full", facing: int = 1) -> Figure:
-    """A person asleep in a bed seen from its foot, about 86 units wide and 110 tall, whatever pose is named."""
-    return in_bed(person, view=view, facing=facing, rng=rng, prefix=prefix)
-
-
-def rider(person: Person, *, facing: int = 1, rng: random.Random, prefix: str = "p", view: View = "full",
-          night: bool = False) -> Figure:
-    """A person on a horse, about 92 units long and 115 tall, whatever pose is named."""
-    return on_horse(person, view=view, facing=facing, rng=rng, prefix=prefix, night=night)

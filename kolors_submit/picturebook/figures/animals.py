@@ -111,20 +111,6 @@ def bird(rng: random.Random) -> tuple[Drawing, Drawing]:
     return bird_head(coat), drawing
 
 
-def flying_bird(rng: random.Random) -> tuple[Drawing, Drawing]:
-    """The same bird on the wing, 38 tall from its wing's tip to its belly: head and whole drawing."""
-    coat = rng.choice(COAT["bird"])
-    beat = rng.uniform(-3, 3)
-    far = path("M 4,-19 C 6,-28 {},-35 {},-38 C {},-32 15,-24 9,-17 Z", 12 + beat, 17 + beat, 19 + beat)
-    near = path("M 3,-14 C 2,-22 {},-33 {},-37 C {},-35 {},-30 {},-27 C {},-24 {},-22 {},-20 C -15,-17 -8,-11 -2,-10.6 "
-                "C 2,-10.6 3.6,-12 3,-14 Z", -6 + beat, -13 + beat, -15.6 + beat, -16.4 + beat, -17.6 + beat,
-                -18 + beat, -18 + beat, -17 + beat)
-    quills = [stroke(path("M {},{} Q -6,-17 -2,-13", x + beat, y), coat.light, 1.4)
-              for x, y in ((-12.4, -29), (-13, -22))]
-    drawing = [solid(far, coat, LINE, coat.shade), *bird_body(coat, 1.0), solid(near, coat, LINE, coat.shade), *quills]
-    return bird_head(coat), drawing
-
-
 def bird_body(coat: Tone, lift: float) -> Drawing:
     """Body and tail with a pale belly; `lift` raises the tail."""
     body = path("M -19,{} C -13,-13 -9,-15 -5.6,-18 C -3,-22.4 2,-24.4 7,-23.4 C 12.6,-22.2 14.4,-17 12.8,-12.4 "

@@ -14,14 +14,14 @@ from kolors_submit.picturebook.figures.people import busy_arms, figure_of, hair_
 from kolors_submit.picturebook.figures.poses import arms_of
 from kolors_submit.picturebook.figures.svg import Drawing, Figure, Shape, ellipse, limb, moved, path, solid, stroke
 from kolors_submit.picturebook.figures.torso import arm, torso
-from kolors_submit.picturebook.scenes import Person, View
+from kolors_submit.picturebook.scenes import Person
 
 SADDLE_X, SADDLE_Y = -13.0, -55.0
 
 
-def in_bed(person: Person, *, view: View, facing: int, rng: random.Random, prefix: str) -> Figure:
+def in_bed(person: Person, *, rng: random.Random, prefix: str) -> Figure:
     """A person asleep on the back in a bed seen from its foot, arms on the blanket, the hat on the bedpost."""
-    c = colours_of(person, view, rng, prefix)
+    c = colours_of(person, "full", rng, prefix)
     b = BUILDS[person.kind]
     b = b.lowered(b.hip - 75 - b.head)
     edge = b.waist + 3.5
@@ -36,7 +36,7 @@ def in_bed(person: Person, *, view: View, facing: int, rng: random.Random, prefi
                *blanket(edge, c), *sleeves]
     if person.hat != "none":
         drawing += moved(hat(person.hat, c.line), 35, -85, turn=12, scale=0.72)
-    return figure_of([], drawing, head, c.defs, facing)
+    return figure_of([], drawing, head, c.defs, facing=1)
 
 
 def bedstead(c: Colours) -> Drawing:
@@ -74,15 +74,14 @@ def blanket(edge: float, c: Colours) -> Drawing:
     return [*drawing, solid(turned, LINEN, c.line, LINEN.light)]
 
 
-def on_horse(person: Person, *, view: View, facing: int, rng: random.Random, prefix: str, night: bool,
-             with_horse: bool = True) -> Figure:
-    """A person astride a saddled horse; without the horse only the rider in their place."""
-    c = colours_of(person, view, rng, prefix)
+def on_horse(person: Person, *, facing: int, rng: random.Random, prefix: str) -> Figure:
+    """A person astride a saddled horse."""
+    c = colours_of(person, "full", rng, prefix)
     build = BUILDS[person.kind]
     b = build.lowered(SADDLE_Y)
-    horse_head, horse_body = horse(rng, saddled=True) if with_horse else ([], [])
+    horse_head, horse_body = horse(rng, saddled=True)
     arms = arms_of("riding", person.held, b, rng)
-    behind, defs = held_behind(person, arms, b, c, night)
+    behind, defs = held_behind(person, arms, b, c, night=False)
     at = SADDLE_X
     head = moved(head_of(person, b, c, rng, tilt=rng.uniform(-3, 3)), at)
     rider = [*hair_behind(person, b, c, rng.uniform(-2.5, -0.5)), *riding_legs(person, b, c),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,6 +9,7 @@ from typing import Any
 import torch
 
 from kolors_submit.engine.conversion import unet_to_diffusers, vae_to_diffusers
+from kolors_submit.files import file_digest, write_json
 from kolors_submit.picturebook.pretrain import predictor, settings
 from kolors_submit.picturebook.pretrain.dataset import CAPTIONS, open_set
 from kolors_submit.picturebook.pretrain.loop import Run, Training, device
@@ -40,11 +39,11 @@ def export(run: Run, base: Base) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     for part in ("unet", "vae", "text_encoder", "tokenizer", "scheduler"):
         (folder / part).mkdir(parents=True)
-    _json(folder / "model_index.json", MODEL_INDEX)
-    _json(folder / "scheduler" / "scheduler_config.json", settings.SCHEDULER)
-    _json(folder / "unet" / "config.json", unet)
-    _json(folder / "text_encoder" / "config.json", run.sizes.text)
-    _json(folder / "vae" / "config.json", {**vae, "scaling_factor": base.encoder.scaling_factor})
+    write_json(folder / "model_index.json", MODEL_INDEX)
+    write_json(folder / "scheduler" / "scheduler_config.json", settings.SCHEDULER)
+    write_json(folder / "unet" / "config.json", unet)
+    write_json(folder / "text_encoder" / "config.json", run.sizes.text)
+    write_json(folder / "vae" / "config.json", {**vae, "scaling_factor": base.encoder.scaling_factor})
     _weights(folder / "unet", "diffusion_pytorch_model", unet_to_diffusers(base.unet.state_dict(), unet))
     encoder, decoder = base.encoder.state_dict(), base.decoder.state_dict()
     _weights(folder / "vae", "diffusion_pytorch_model", vae_to_diffusers(encoder, decoder, vae))
@@ -108,8 +107,8 @@ def _steps(run: Run, name: str) -> int:
 def _finish(folder: Path) -> Path:
     """Record every file's digest and check the size."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    digests = {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
-    _json(folder / "digests.json", {"format": 1, "sha256": digests})
+    digests = {str(path.relative_to(folder)): file_digest(path) for path in files}
+    write_json(folder / "digests.json", {"format": 1, "sha256": digests})
     size = sum(path.stat().st_size for path in files) / 1e6
     print(f"export: {len(files)} files, {size:.1f} MB in {folder}", flush=True)
     if size > BUDGET_MB:
@@ -140,12 +139,8 @@ def _weights(folder: Path, stem: str, state: dict[str, torch.Tensor]) -> None:
         save_file(shard, folder / file, {"format": "pt"})
         where |= dict.fromkeys(shard, file)
     total = sum(_bytes(value) for value in half.values())
-    _json(folder / f"{stem}.safetensors.index.json", {"metadata": {"total_size": total}, "weight_map": where})
+    write_json(folder / f"{stem}.safetensors.index.json", {"metadata": {"total_size": total}, "weight_map": where})
 
 
 def _bytes(value: torch.Tensor) -> int:
     return value.numel() * value.element_size()
-
-
-def _json(path: Path, value: dict[str, Any]) -> None:
-    path.write_text(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")

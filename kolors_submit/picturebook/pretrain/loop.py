@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 
 import torch
 
+from kolors_submit.files import write_bytes
 from kolors_submit.picturebook.pretrain.settings import Sizes
 
 WARMUP = 200  # steps
@@ -162,10 +163,7 @@ def write(path: Path, state: Any) -> None:
     """Save with torch, all of it or nothing; the same state gives the same bytes (the file's name is not inside)."""
     buffer = io.BytesIO()
     torch.save(state, buffer)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    part.write_bytes(buffer.getvalue())
-    part.replace(path)
+    write_bytes(path, buffer.getvalue())
 
 
 def compile_for(run: Run, module: Callable[..., Any]) -> Callable[..., Any]:

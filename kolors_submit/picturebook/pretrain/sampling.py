@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from diffsynth.schedulers import EnhancedDDIMScheduler
 
-from kolors_submit.engine.architecture import build_text_encoder, build_unet, build_vae_decoder, build_vae_encoder
-from kolors_submit.engine.conversion import unet_from_diffusers, vae_from_diffusers
+from kolors_submit.engine import base as bases
+from kolors_submit.engine.schedule import ddim
 from kolors_submit.picturebook.pretrain.loop import half, pieces
-from kolors_submit.picturebook.pretrain.settings import SCHEDULER
-from kolors_submit.picturebook.pretrain.text import TextEncoder, padded_tokens
+from kolors_submit.picturebook.pretrain.text import TextEncoder, padded_tokens, tokenizer
+from kolors_submit.weights import open_base
 
 
 @dataclass
@@ -31,37 +29,12 @@ class Base:
 
 
 def load(folder: Path, device: torch.device) -> Base:
-    """Load a base folder as `export` writes it."""
-    from kolors_submit.picturebook.pretrain.text import tokenizer
-
-    def config(part: str) -> dict[str, Any]:
-        return json.loads((folder / part / "config.json").read_text())
-
-    unet, text = build_unet(config("unet")), build_text_encoder(config("text_encoder"))
-    encoder, decoder = build_vae_encoder(config("vae")), build_vae_decoder(config("vae"))
-    unet.load_state_dict(unet_from_diffusers(_weights(folder / "unet"), config("unet")))
-    text.load_state_dict(_weights(folder / "text_encoder"))
-    encoded, decoded = vae_from_diffusers(_weights(folder / "vae"), config("vae"))
-    encoder.load_state_dict(encoded)
-    decoder.load_state_dict(decoded)
-    base = Base(unet, TextEncoder(text), encoder, decoder, tokenizer(), device)
-    for network in (base.unet, base.text_encoder, base.encoder, base.decoder):
-        network.float().to(device).eval().requires_grad_(False)
-    return base
-
-
-def _weights(folder: Path) -> dict[str, torch.Tensor]:
-    from safetensors.torch import load_file
-
-    state: dict[str, torch.Tensor] = {}
-    for path in sorted(folder.glob("*.safetensors")):
-        state |= load_file(path)
-    return state
-
-
-def schedule() -> EnhancedDDIMScheduler:
-    """DiffSynth's DDIM on Kolors' noise schedule."""
-    return EnhancedDDIMScheduler(beta_end=SCHEDULER["beta_end"], num_train_timesteps=SCHEDULER["num_train_timesteps"])
+    """Load a base folder; InputError where it is none."""
+    base, where = open_base(folder), str(device)
+    unet = bases.load_unet(base, where, torch.float32)
+    text_encoder = TextEncoder(bases.load_text_encoder(base, where, torch.float32))
+    encoder = bases.load_vae_encoder(base, where, torch.float32)
+    return Base(unet, text_encoder, encoder, bases.load_vae_decoder(base, where, torch.float32), tokenizer(), device)
 
 
 def noise(seeds: Sequence[int], side: int = 256) -> torch.Tensor:
@@ -83,7 +56,7 @@ def latents_for(
         context, pooled = base.text_encoder(torch.cat([ids, empty.expand(count, -1)]))
         height, width = 8.0 * start.shape[2], 8.0 * start.shape[3]
         size = torch.tensor([[height, width, 0, 0, height, width]], device=base.device).expand(2 * count, -1)
-        scheduler, latent = schedule(), start[piece].to(base.device)
+        scheduler, latent = ddim(), start[piece].to(base.device)
         scheduler.set_timesteps(steps)
         for timestep in scheduler.timesteps:
             where = timestep.unsqueeze(0).to(base.device)

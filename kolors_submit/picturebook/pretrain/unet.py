@@ -11,12 +11,13 @@ import torch
 from PIL import Image
 
 from kolors_submit.engine.architecture import build_text_encoder, build_unet
+from kolors_submit.engine.schedule import alphas_cumprod
 from kolors_submit.picturebook.captions import caption
 from kolors_submit.picturebook.grammar import sample_held_out
 from kolors_submit.picturebook.pretrain import settings, vae
 from kolors_submit.picturebook.pretrain.dataset import CAPTIONS, open_set, style_at
 from kolors_submit.picturebook.pretrain.loop import Run, Training, compile_for, device, generator, half, pieces, write
-from kolors_submit.picturebook.pretrain.sampling import Base, decode, latents_for, noise, schedule
+from kolors_submit.picturebook.pretrain.sampling import Base, decode, latents_for, noise
 from kolors_submit.picturebook.pretrain.text import TextEncoder, padded_tokens, tokenizer
 
 UNCONDITIONAL = 0.1  # the share of captions left empty, for guidance
@@ -64,7 +65,7 @@ def train(run: Run) -> bool:
     network.unet.to(memory_format=torch.channels_last)
     training = Training("unet", network, run, where)
     forward = compile_for(run, network)
-    clean_share = torch.tensor(schedule().alphas_cumprod, device=where)  # the schedule's cumulative alpha, by timestep
+    clean_share = alphas_cumprod().to(where)
 
     def loss(step: int) -> torch.Tensor:
         source = generator(run.seed, step, where)

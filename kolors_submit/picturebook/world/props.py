@@ -62,7 +62,6 @@ def table(sheet: Sheet, light: Light, facing: int) -> Extent:
         "M-29,-38L-31,-18Q-22,-12 -15,-18Q-7,-12 0,-18Q7,-12 15,-18Q22,-12 31,-18L29,-38Z",
         sheet.linear(cloth, darker(cloth, 0.12)),
     )
-    sheet.path("M-30.6,-22Q-22,-16 -15,-22Q-7,-16 0,-22Q7,-16 15,-22Q22,-16 30.6,-22", "none")
     sheet.ellipse(0, -38, 29, 5.6, lighter(cloth, 0.4))
     pot = light.tone("#6d9db0")
     x = -7 * facing
@@ -155,15 +154,6 @@ def boat_front(sheet: Sheet, light: Light, half: float) -> None:
         foam,
         2.2,
         0.8,
-    )
-
-
-def blanket(sheet: Sheet, light: Light, half: float) -> None:
-    """A chequered picnic blanket."""
-    cloth = light.tone("#e9a08f")
-    sheet.path(f"M{-half},-5H{half}L{half + 9},6H{-half - 9}Z", cloth)
-    sheet.line(
-        f"M{-half * 0.5},-5l-4,11M0,-5V6M{half * 0.5},-5l4,11M{-half - 4},0.5H{half + 4}", lighter(cloth, 0.5), 2.2
     )
 
 
