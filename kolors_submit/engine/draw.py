@@ -18,7 +18,7 @@ from kolors_submit.engine import base as bases
 from kolors_submit.engine.gpu_kernels import fast_attention
 from kolors_submit.engine.lora import Lora, merge
 from kolors_submit.engine.memory import Compute, compute_all, core_pool
-from kolors_submit.engine.sampler import Task, UNet, check_size, decode, sample
+from kolors_submit.engine.sampler import Task, UNet, decode, sample
 
 if TYPE_CHECKING:
     from diffsynth.models.sdxl_vae_decoder import SDXLVAEDecoder
@@ -55,9 +55,8 @@ def draw(
     """Make the tasks' pictures and deliver each, from a thread of its own, as soon as it is there.
 
     `load` is called once for each device that has something to do. `advance` is called with the number of pictures
-    after each step. Raises InputError for a size that the UNet cannot halve, and what `load` and `deliver` raise.
+    after each step. Raises what `load` and `deliver` raise.
     """
-    check_size(settings)
     if not tasks:
         return
     compute = plan.compute

@@ -15,7 +15,7 @@ from diffsynth.models.sd_unet import AttentionBlock, DownSampler, PopBlock, Push
 from torch.nn.functional import conv2d, silu
 
 from kolors_submit.engine.fused import OWN, resnet
-from kolors_submit.engine.gpu_kernels import compiled
+from kolors_submit.engine.gpu_kernels import compiled, fast_attention
 from kolors_submit.engine.lora_block import Blocks, bare_block, kept_block
 from kolors_submit.engine.lora_stack import TransformerStack, lora_shapes
 from kolors_submit.engine.norm import norm_silu
@@ -147,7 +147,7 @@ class _Recomputed(torch.autograd.Function):
         """The text has no gradient."""
         hidden, text, *lora = ctx.saved_tensors
         inputs = [value.detach().requires_grad_() for value in (hidden, *lora)]
-        with torch.enable_grad():
+        with torch.enable_grad(), fast_attention():
             result = ctx.stack(inputs[0], text, *inputs[1:])
         first, *rest = torch.autograd.grad(result, inputs, gradient)
         return None, first, None, *rest

@@ -29,8 +29,6 @@ UNet = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.T
 
 PIXELS_PER_LATENT = 8
 LATENT_CHANNELS = 4
-SIDE_MULTIPLE = 32
-"""Sides of a picture in pixels: the VAE divides by 8 and the UNet twice more by 2."""
 
 
 @dataclass(frozen=True)
@@ -40,13 +38,6 @@ class Task:
     positive: Conditioning
     negative: Conditioning
     seed: int
-
-
-def check_size(settings: Render) -> None:
-    """Raise InputError for a width or height that the UNet's halvings don't divide."""
-    for name, side in (("width", settings.width), ("height", settings.height)):
-        if side % SIDE_MULTIPLE:
-            raise InputError(f"render.{name} is {side}; it must be a multiple of {SIDE_MULTIPLE} pixels")
 
 
 def initial_noise(seed: int, settings: Render, device: str) -> tuple[torch.Tensor, torch.Generator]:

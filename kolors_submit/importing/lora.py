@@ -33,9 +33,9 @@ _KEYS = {"lora_unet_": "kohya", "unet.": "diffusers"}
 
 @dataclass(frozen=True)
 class Found:
-    """An entry's LoRA: the base that it fits (its folder, where that is not Kolors), whose keys, rank and own alpha.
+    """An entry's LoRA: the base that it fits (its folder, where that is not Kolors), whose keys, rank and alpha.
 
-    `alpha` is None where the file has none.
+    `alpha` is the rank where the file has none.
     """
 
     base: str
@@ -43,7 +43,7 @@ class Found:
     config: Config
     keys: str
     rank: int
-    alpha: float | None
+    alpha: float
     lora: Lora
 
 
@@ -82,21 +82,22 @@ def open_lora(path: Path, base: str) -> Found:
     alphas = sorted({module.alpha for module in lora.modules.values()})
     if len(ranks) > 1:
         raise InputError(f"{path.name} has layers of rank {ranks[0]} to {ranks[-1]}; a bundle's LoRA has one rank")
-    if keys == "kohya" and len(alphas) > 1:
+    if len(alphas) > 1:
         raise InputError(f"{path.name} has alphas from {alphas[0]:g} to {alphas[-1]:g}; a bundle's LoRA has one")
-    if keys == "kohya" and alphas == [0]:
+    if alphas == [0]:
         raise InputError(f"{path.name} has alpha 0, so it changes nothing; save it with the alpha it was trained with")
     own = None if name == KOLORS else PICTUREBOOK
     folder = own if base in ("auto", *NAMED) else Path(base)
-    return Found(name, folder, config, keys, ranks[0], alphas[0] if keys == "kohya" else None, lora)
+    return Found(name, folder, config, keys, ranks[0], alphas[0], lora)
 
 
 def scale(found: Found, panels: Sequence[ToldPanel], notes: Notes) -> Scale:
     """The LoRA's alpha, and the strength that the panels were rendered with, in a story's terms.
 
     The contest's programs apply lora_alpha/rank and know no other alpha, so a file in DiffSynth's keys gets that
-    lora_alpha as its own, and strength 1. In diffusers' keys alpha / rank is part of the numbers already. A story's
-    alpha is positive: the sign of one that is not goes into the strength.
+    lora_alpha as its own, and strength 1. In diffusers' keys alpha / rank is part of the numbers already, but for an
+    alpha that newer versions store beside them. A story's alpha is positive: the sign of one that is not goes into the
+    strength.
     """
     node, strength = (_told(panels, name) for name in ("node_alpha", "strength"))
     used = 1.0 if strength is None else strength
@@ -105,7 +106,7 @@ def scale(found: Found, panels: Sequence[ToldPanel], notes: Notes) -> Scale:
             notes.guess("train.alpha", CONTEST_ALPHA, f"the lora_alpha of the panels is {NOTEBOOK}")
         alpha, used = node or CONTEST_ALPHA, 0.0 if node == 0 else used
     else:
-        alpha = float(found.rank) if found.alpha is None else found.alpha
+        alpha = found.alpha
         if node is not None:
             used = node / alpha
         elif strength is None:

@@ -19,10 +19,7 @@ from kolors_submit.importing import workflow
 from kolors_submit.importing.labels import ordinal
 from kolors_submit.importing.source import of_kind
 from kolors_submit.importing.told import Told
-from kolors_submit.story.model import PANELS
-
-SIDES, SIDE_MULTIPLE = (64, 2048), 32
-"""Of a picture that the sampler draws, in pixels."""
+from kolors_submit.story.model import GREATEST_SIDE, LEAST_SIDE, PANELS, SIDE_MULTIPLE
 
 _TRAINING = re.compile(
     r"(lora[_-]?)?(train\w*|dataset\w*|data|samples?|checkpoints?)|.{0,6}(训练(集|数据|图片|样本|素材)|数据集|素材|样本).{0,4}",
@@ -104,9 +101,9 @@ def one_size(folder: Path, names: Sequence[str]) -> tuple[int, int]:
         said = ", ".join(f"{count} of {width}x{height}" for (width, height), count in sizes.most_common(5))
         raise InputError(f"the panels have different sizes ({said}); a story has one")
     size = next(iter(sizes))
-    if any(not SIDES[0] <= side <= SIDES[1] or side % SIDE_MULTIPLE for side in size):
+    if any(not LEAST_SIDE <= side <= GREATEST_SIDE or side % SIDE_MULTIPLE for side in size):
         raise InputError(
-            f"the panels are {size[0]}x{size[1]} pixels, but Kolors draws sides of {SIDES[0]} to {SIDES[1]} in "
+            f"the panels are {size[0]}x{size[1]} pixels, but Kolors draws sides of {LEAST_SIDE} to {GREATEST_SIDE} in "
             f"multiples of {SIDE_MULTIPLE}: they were scaled or cut afterwards. Import them as they were drawn"
         )
     return size

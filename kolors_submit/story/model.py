@@ -27,7 +27,10 @@ MAX_SEED = 2**53 - 1
 """Browsers round larger ones."""
 
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED, strict=True)]
-Side = Annotated[int, Field(ge=64, le=2048, multiple_of=8)]
+LEAST_SIDE, GREATEST_SIDE, SIDE_MULTIPLE = 64, 2048, 32
+"""Sides of a picture in pixels: the VAE divides them by 8 and the UNet twice more by 2."""
+
+Side = Annotated[int, Field(ge=LEAST_SIDE, le=GREATEST_SIDE, multiple_of=SIDE_MULTIPLE)]
 
 
 class Style(Part):

@@ -15,8 +15,6 @@ from kolors_submit.data.dataset import Picture
 from kolors_submit.engine import base as bases
 from kolors_submit.engine.conditioning import Conditioning, add_time_id, encode_cached
 from kolors_submit.engine.memory import THREADS, compute_all, compute_for, release
-from kolors_submit.engine.sampler import SIDE_MULTIPLE
-from kolors_submit.errors import InputError
 from kolors_submit.files import digest, write_bytes
 from kolors_submit.run import Job
 from kolors_submit.story import panel_prompt
@@ -50,7 +48,6 @@ def build_examples(job: Job, pictures: Sequence[Picture], stream: bool = False) 
     With `stream` the text encoder's layers are on the device one at a time. The panels' prompts are encoded beside the
     captions: so the largest of the networks is loaded once for training and rendering.
     """
-    check_sizes(pictures)
     texts = [picture.caption for picture in pictures]
     prompts = [panel_prompt(job.story, panel) for panel in job.story.panels]
     texts += [text for prompt in prompts for text in (prompt.positive, prompt.negative)]
@@ -66,16 +63,6 @@ def text_conditionings(job: Job, texts: Sequence[str], stream: bool = False) -> 
     """Embeddings as rendering computes them, so that both stages share the cached files."""
     dtype = compute_for(job.device).torch_dtype
     return encode_cached(job.base, texts, job.device, dtype, job.run.cache / "text", stream)
-
-
-def check_sizes(pictures: Sequence[Picture]) -> None:
-    """Raise InputError for a picture whose latent the UNet cannot halve twice."""
-    for picture in pictures:
-        if picture.width % SIDE_MULTIPLE or picture.height % SIDE_MULTIPLE:
-            raise InputError(
-                f"{picture.path.name} is {picture.width}x{picture.height} pixels; both sides must be multiples of "
-                f"{SIDE_MULTIPLE}: choose another dataset.size"
-            )
 
 
 def time_id(picture: Picture, flipped: bool) -> torch.Tensor:

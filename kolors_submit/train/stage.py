@@ -19,7 +19,7 @@ from kolors_submit.engine import lora_files
 from kolors_submit.engine.memory import keep_compiled, keep_within, release, stepping_down
 from kolors_submit.engine.plan import Sizes, TrainPlan, fitting
 from kolors_submit.engine.planning import count_ranks, train_plans
-from kolors_submit.engine.sampler import PIXELS_PER_LATENT, Task, check_size
+from kolors_submit.engine.sampler import PIXELS_PER_LATENT, Task
 from kolors_submit.errors import InputError
 from kolors_submit.files import keep_only, write_json, write_text
 from kolors_submit.run import Job
@@ -39,7 +39,6 @@ from kolors_submit.weights import count_parameters
 def run_training(job: Job, pictures: Sequence[Picture], fingerprint: str) -> list[Path]:
     """Train, and write the LoRA, its record and its metrics; returns the files that count as the stage's outputs."""
     settings, machine = job.story.train, read_machine(job.device, job.vram)
-    check_size(job.story.render)  # hours before the render stage would
     plans = _plans(job, pictures, machine)
     checkpoints = Checkpoints(job.run.train / "checkpoints", fingerprint)
     forget_other_runs(job.run.train, checkpoints.folder)

@@ -14,7 +14,7 @@ from kolors_submit.engine import schedule
 from kolors_submit.engine.conditioning import encode
 from kolors_submit.engine.lora import merge
 from kolors_submit.engine.memory import arithmetic, compute_for
-from kolors_submit.engine.sampler import Task, check_size, decode, initial_noise, sample
+from kolors_submit.engine.sampler import Task, decode, initial_noise, sample
 from kolors_submit.errors import InputError
 from kolors_submit.story import Render
 from kolors_submit.weights import Base, open_base
@@ -169,12 +169,6 @@ def test_noise_is_the_seeds_own() -> None:
     assert generator.initial_seed() == 5
     with pytest.raises(InputError, match="needs a CUDA device"):
         initial_noise(5, settings(noise="cuda-float16"), "cpu")
-
-
-def test_sides_that_the_unet_cannot_halve() -> None:
-    check_size(settings(width=96, height=64))
-    with pytest.raises(InputError, match=r"render\.height is 72"):
-        check_size(settings(height=72))
 
 
 def test_a_picture_that_is_not_finite(base: Base) -> None:

@@ -24,7 +24,8 @@ from kolors_submit.hub.source import parse
 from kolors_submit.importing import Request, import_entry
 from kolors_submit.importing.advice import on_this_device
 from kolors_submit.importing.entry import name_of
-from kolors_submit.importing.lora import choose
+from kolors_submit.importing.lora import choose, open_lora, scale
+from kolors_submit.importing.settle import Notes
 from kolors_submit.importing.source import open_entry
 from kolors_submit.report import quiet
 from kolors_submit.story import StoryError, load_story
@@ -185,6 +186,13 @@ def test_a_lora_in_half_precision(old, dtype):
     back = load_file(written)
     assert all(torch.equal(back[key], value) for key, value in half.items() if "alpha" not in key)
     assert b"/home/me" not in written.read_bytes()
+
+
+def test_an_alpha_that_newer_diffusers_store_is_the_loras(entry):
+    path = entry.folder / "newer.safetensors"
+    written = load_file(entry.rendered / "lora/diffusers.safetensors")
+    path.write_bytes(save(written, {"lora_adapter_metadata": json.dumps({"unet.lora_alpha": 8})}))
+    assert scale(open_lora(path, str(entry.base)), [], Notes()).alpha == 8
 
 
 def test_no_lora(old):

@@ -68,5 +68,6 @@ def make_job(folder: Path, base: Path, **train: Any) -> Job:
 
 
 def results(run: Run) -> dict[str, str]:
-    """SHA-256 of each file that the stage counts as its output."""
-    return {name: file_digest(run.folder / name) for name in read_json(run.stage("train").path)["outputs"]}
+    """SHA-256 of each file that the stage counts as its output; nothing before it is done."""
+    done = read_json(run.stage("train").path) or {"outputs": ()}
+    return {name: file_digest(run.folder / name) for name in done["outputs"]}

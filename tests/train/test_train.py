@@ -177,22 +177,9 @@ def test_bfloat16_trains_on_a_cpu_and_float16_is_refused(new_job: NewJob) -> Non
         train(new_job(precision="float16"))
 
 
-def test_wrong_targets_and_sizes_are_refused(new_job: NewJob) -> None:
+def test_wrong_targets_are_refused(new_job: NewJob) -> None:
     with pytest.raises(InputError, match="no_such_layer"):
         train(new_job("targets", targets=["no_such_layer"]))
-    job = new_job("sizes")
-    text = (job.run.data / "metadata.csv").read_text()
-    (job.run.data / "metadata.csv").write_text(text.replace(",64,64\n", ",64,72\n"))
-    with pytest.raises(InputError, match="multiples of 32"):
-        train(job)
-
-
-def test_nothing_is_trained_for_panels_that_cannot_be_rendered(new_job: NewJob) -> None:
-    job = new_job()
-    render = job.story.render.model_copy(update={"height": 72})
-    with pytest.raises(InputError, match=r"render\.height is 72"):
-        train(dataclasses.replace(job, story=job.story.model_copy(update={"render": render})))
-    assert not job.run.train.exists()
 
 
 def test_a_lora_that_is_zero_or_broken_is_no_result() -> None:
