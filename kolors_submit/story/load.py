@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,13 +11,16 @@ from typing import Any
 from pydantic import ValidationError
 
 from kolors_submit.story.document import Document, Location, Problem, StoryError, hidden_problems, read_document
-from kolors_submit.story.model import PANELS, SCHEMA, Panel, Story, Style
+from kolors_submit.story.model import PANEL_MULTIPLE, PANELS, SCHEMA, Panel, Story, Style
 from kolors_submit.story.prompts import MAX_TOKENS, UnknownName, panel_prompt, split_at_limit, token_count
 from kolors_submit.story.sentences import sentence
 from kolors_submit.story.settings import with_settings
 
-OVERSIZED = 2.5
-"""Times a base's own area above which pictures are larger than it can make use of."""
+OVERSIZED, LONGEST = 2.5, 1.4
+"""Times a base's own area above which training pictures, and times its own side above which panels, are too large.
+
+The picture book draws one figure on 192x320 and, at most seeds, two of the same above each other on 256x448.
+"""
 
 
 def load_story(path: Path | str, base: str | None = None, settings: Sequence[str] = ()) -> Story:
@@ -69,13 +73,15 @@ def oversized(story: Story, base: str, side: int | None) -> list[str]:
     if side is None:
         return []
     drawn, said = f"{base} draws {side}x{side}", []
-    shape = f"{story.render.width}x{story.render.height}"
     if (times := (story.dataset.size / side) ** 2) > OVERSIZED:
         slow = f"dataset.size is {story.dataset.size}, but {drawn}: training takes {times:.0f} times as long"
         said.append(f"{slow}; let bases.{base}.dataset have size: {side}")
-    if (times := story.render.width * story.render.height / side**2) > OVERSIZED:
-        slow = f"render is {shape}, but {drawn}: panels take {times:.0f} times as long and fall apart"
-        said.append(f"{slow}; set its width and height in bases.{base}.render")
+    width, height = story.render.width, story.render.height
+    if max(width, height) > LONGEST * side:
+        scale = side / math.sqrt(width * height) / PANEL_MULTIPLE
+        fitting = "x".join(str(max(2, int(length * scale)) * PANEL_MULTIPLE) for length in (width, height))
+        doubled = f"render is {width}x{height}, but {drawn}: figures come out twice along so long a side"
+        said.append(f"{doubled}; set a size such as {fitting} in bases.{base}.render")
     return said
 
 

@@ -28,6 +28,10 @@ MAX_SEED = 2**53 - 1
 
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED, strict=True)]
 Side = Annotated[int, Field(ge=64, le=2048, multiple_of=8)]
+PANEL_MULTIPLE = 32
+"""Sides of a panel in pixels: the VAE divides by 8 and the UNet twice more by 2."""
+
+PanelSide = Annotated[int, Field(ge=64, le=2048, multiple_of=PANEL_MULTIPLE)]
 
 
 class Style(Part):
@@ -150,8 +154,8 @@ class Train(Part):
 class Render(Part):
     """How the panels are rendered."""
 
-    width: Side = 1024
-    height: Side = 1024
+    width: PanelSide = 1024
+    height: PanelSide = 1024
     steps: int = Field(50, ge=1, le=1000)
     guidance_scale: float = Field(4.0, ge=1, le=30)
     sampler: Literal["ddim", "euler", "euler_ancestral", "dpmpp_2m", "dpmpp_2m_sde_karras", "unipc", "deis"] = "ddim"

@@ -169,7 +169,7 @@ def test_nothing_left_is_an_error_that_shows_the_report(tmp_path: Path) -> None:
     job = make_job(tmp_path, source=str(folder), captions="x", filters={"shape": {"min_width": 500, "min_height": 1}})
     with pytest.raises(InputError) as error:
         prepare(job)
-    for text in ("no picture of", "image_shape_filter: 0 left", "0.png: image_shape_filter: 96x80"):
+    for text in ("no picture of", "image_shape_filter: 0 left", "0.png, 1.png, 2.png: image_shape_filter: 96x80"):
         assert text in str(error.value)
     assert read_json(job.run.data / "report.json")["counts"] == {"all": 3, "kept": 0, "dropped": 3, "failed": 0}
     with pytest.raises(InputError, match="run `kolors-submit data` first"):

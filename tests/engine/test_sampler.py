@@ -174,7 +174,7 @@ def test_noise_is_the_seeds_own() -> None:
 def test_sides_that_the_unet_cannot_halve() -> None:
     check_size(settings(width=96, height=64))
     with pytest.raises(InputError, match=r"render\.height is 72"):
-        check_size(settings(height=72))
+        check_size(settings().model_copy(update={"height": 72}))
 
 
 def test_a_picture_that_is_not_finite(base: Base) -> None:

@@ -283,6 +283,12 @@ def test_a_misspelt_base_is_a_hint(tmp_path):
     assert str(hint).endswith("story.yaml:15: bases.picturbook: is a base of your own; did you mean picturebook?")
 
 
+def test_a_panel_that_the_unet_cannot_halve_is_refused_before_anything_is_trained(tmp_path):
+    assert problems(tmp_path, GOOD + "render: {height: 336}\n") == [
+        "story.yaml:15: render.height: has to be a multiple of 32 (here: 336)"
+    ]
+
+
 def test_a_misspelt_key_is_told_its_nearest_whichever_way_it_is_compared(tmp_path):
     found = problems(tmp_path, GOOD.replace("scene:", "sence:", 1))
     assert any(said.endswith("sence: unknown key; did you mean scene?") for said in found), found
