@@ -177,7 +177,7 @@ def test_pictures_too_large_for_the_embedded_base_are_a_warning(tmp_path, monkey
         text.startswith("dataset.size is 1024, but picturebook draws 256x256: training takes 16 times") for text in said
     )
     assert any(
-        "render is 1024x768, but picturebook draws 256x256: figures" in text and "such as 288x192 in" in text
+        "render is 1024x768, but picturebook draws 256x256: figures" in text and "such as 256x256 in" in text
         for text in said
     )
 

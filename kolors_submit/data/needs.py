@@ -54,8 +54,8 @@ def _needs(settings: Dataset, story_file: Path | None) -> Iterator[Need]:
             yield Need("ok", f"{len(bare)} of them get a caption from {_ready(settings.captions)}")
         elif bare:
             said = f"{len(bare)} of {len(found)} pictures have no caption that can be used ({some(bare)})"
-            state = "fail" if len(broken) + len(bare) == len(found) else "warn"
-            yield Need(state, f"{said}; {caption_advice(settings, found)}")
+            none_left = len(broken) + len(bare) == len(found)
+            yield Need("fail" if none_left else "warn", f"{said}; {caption_advice(settings, found)}")
         return
     if kind == PICTUREBOOK:
         from kolors_submit.picturebook.samples import find_style

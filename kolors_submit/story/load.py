@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from kolors_submit.story.document import Document, Location, Problem, StoryError, hidden_problems, read_document
-from kolors_submit.story.model import PANEL_MULTIPLE, PANELS, SCHEMA, Panel, Story, Style
+from kolors_submit.story.model import PANELS, SCHEMA, Panel, Story, Style
 from kolors_submit.story.prompts import MAX_TOKENS, UnknownName, panel_prompt, split_at_limit, token_count
 from kolors_submit.story.sentences import sentence
 from kolors_submit.story.settings import with_settings
@@ -19,7 +18,7 @@ from kolors_submit.story.settings import with_settings
 OVERSIZED, LONGEST = 2.5, 1.4
 """Times a base's own area above which training pictures, and times its own side above which panels, are too large.
 
-The picture book draws one figure on 192x320 and, at most seeds, two of the same above each other on 256x448.
+On 256x448 the picture book draws most figures twice, one above the other; on 192x320 once.
 """
 
 
@@ -78,10 +77,8 @@ def oversized(story: Story, base: str, side: int | None) -> list[str]:
         said.append(f"{slow}; let bases.{base}.dataset have size: {side}")
     width, height = story.render.width, story.render.height
     if max(width, height) > LONGEST * side:
-        scale = side / math.sqrt(width * height) / PANEL_MULTIPLE
-        fitting = "x".join(str(max(2, int(length * scale)) * PANEL_MULTIPLE) for length in (width, height))
         doubled = f"render is {width}x{height}, but {drawn}: figures come out twice along so long a side"
-        said.append(f"{doubled}; set a size such as {fitting} in bases.{base}.render")
+        said.append(f"{doubled}; set a size such as {side}x{side} in bases.{base}.render")
     return said
 
 
