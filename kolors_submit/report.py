@@ -114,7 +114,7 @@ def _plain(cell: object) -> str:
     """A cell as text; rich would read square brackets as markup."""
     from rich.markup import escape
 
-    return escape(f"{cell:.3f}" if isinstance(cell, float) else tame(str(cell)))
+    return escape(f"{cell:z.3f}" if isinstance(cell, float) else tame(str(cell)))
 
 
 def quiet() -> Reporter:

@@ -27,3 +27,10 @@ def test_a_log_gets_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None
     assert lines[0].startswith("train   101 of 300") and lines[-1].startswith("train   120 of 300, ")
     assert " left, loss 0.123" in lines[-1]
     assert heard(quiet=True) == ""
+
+
+def test_a_figure_that_rounds_to_nothing_has_no_sign() -> None:
+    console = Console(file=io.StringIO(), width=100)
+    Reporter(console).table("t", ("figure",), [(-1e-17,), (-0.25,)])
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "-0.000" not in text and "0.000" in text and "-0.250" in text
