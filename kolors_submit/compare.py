@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kolors_submit.errors import InputError
-from kolors_submit.files import read_json, write_text
+from kolors_submit.files import digest, read_json, write_text
 from kolors_submit.report import Reporter
 from kolors_submit.run import STAGES, Run, flat
 
@@ -81,7 +81,7 @@ def read_side(path: Path) -> Side:
     run = find_run(path)
     settings: dict[str, Any] = {}
     for stage in STAGES[:-1]:  # the bundle's inputs only say the same again
-        settings |= _settings(stage, run.stage(stage).inputs())
+        settings |= _settings(stage, _pictures_as_one(run.stage(stage).inputs()))
     sheet = run.render / "story.jpg"
     return Side("/".join(run.folder.resolve().parts[-2:]), settings, _figures(run), sheet if sheet.is_file() else None)
 
@@ -131,6 +131,14 @@ def _settings(stage: str, inputs: dict[str, Any]) -> dict[str, Any]:
     """A stage's inputs by dotted name (`train.rank`), without digests and parts that hold nothing."""
     named = {f"{stage}.{key}".replace(".settings.", "."): value for key, value in flat(inputs).items()}
     return {name: value for name, value in named.items() if value != {} and not _is_digest(value)}
+
+
+def _pictures_as_one(inputs: dict[str, Any]) -> dict[str, Any]:
+    """A stage's inputs with the training pictures as one value: their number, and by eight digits which they are."""
+    pictures = inputs.get("pictures")
+    if not isinstance(pictures, dict) or not pictures:
+        return inputs
+    return inputs | {"pictures": f"{len(pictures)} ({digest(pictures)[:8]})"}
 
 
 def _is_digest(value: Any) -> bool:

@@ -183,7 +183,8 @@ def _story(path: Path | None, wanted: str) -> Iterator[Finding]:
     if path is None:
         return
     from kolors_submit.data.needs import find_needs
-    from kolors_submit.story import load_story, refuse_unfilled, replaced_source, resolve
+    from kolors_submit.story import load_story, oversized, refuse_unfilled, replaced_source, resolve
+    from kolors_submit.weights import PICTUREBOOK, side_of
 
     try:
         base = _base_name(wanted)
@@ -204,6 +205,9 @@ def _story(path: Path | None, wanted: str) -> Iterator[Finding]:
         )
     if replaced := replaced_source(story, resolved, base):
         yield Finding("warn", "story", replaced)
+    if base == base_names.PICTUREBOOK:
+        for too_large in oversized(resolved, base, side_of(PICTUREBOOK)):
+            yield Finding("warn", "story", too_large)
     for need in find_needs(resolved.dataset, path):
         yield Finding(need.state, "story", need.text, need.exit_status)
     on_kolors = resolve(story, base_names.KOLORS).dataset

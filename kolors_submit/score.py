@@ -62,7 +62,7 @@ def score(job: Job) -> bool:
     scores = read_json(job.run.scores)
     said = f"mean {scores['mean']:.3f}, minimum {scores['minimum']:.3f} by {name}; {_said(scores['coherence'])}"
     job.report.stage(NAME, f"nothing to do ({said})" if done else said, done=True)
-    _gate(scores, job.report)
+    _gate(scores, job)
     return not done
 
 
@@ -134,19 +134,19 @@ def _summary(
     }
 
 
-def _gate(scores: dict[str, Any], report: Reporter) -> None:
+def _gate(scores: dict[str, Any], job: Job) -> None:
     """Raises BelowGate where the mean is below the threshold, naming the panels that pull it down."""
     if scores["passed"]:
         _coherence_gate(scores["coherence"])
         return
     threshold = scores["threshold"]
     rows = [(panel["file"], panel["score"], panel["score"] - threshold) for panel in scores["panels"]]
-    report.table(f"scores by {scores['predictor']['name']}", ("panel", "score", "above the threshold"), rows)
+    job.report.table(f"scores by {scores['predictor']['name']}", ("panel", "score", "above the threshold"), rows)
     low = sorted((panel for panel in scores["panels"] if panel["score"] < threshold), key=lambda panel: panel["score"])
     named = ", ".join(f"{panel['number']} ({panel['score']:.3f})" for panel in low)
     raise BelowGate(
         f"the mean score {scores['mean']:.3f} is below the threshold {threshold:g}; pulled down by panel {named}. "
-        "Try other seeds or prompts for them, or train longer"
+        f"Look at them in {job.run.render}, then try other seeds or prompts for them, or train longer"
     )
 
 

@@ -15,8 +15,8 @@ from kolors_submit.files import read_json
 from kolors_submit.meter import make_meter
 from kolors_submit.run import STAGES, Job, Run, run_folder
 from kolors_submit.stale import refuse_stale
-from kolors_submit.story import Story, load_story, refuse_unfilled, replaced_source
-from kolors_submit.weights import find_base
+from kolors_submit.story import Story, load_story, oversized, refuse_unfilled, replaced_source
+from kolors_submit.weights import find_base, side_of
 
 if TYPE_CHECKING:
     from kolors_submit.bundle.finding import Finding
@@ -170,6 +170,8 @@ def _data(job: Job) -> bool:
     replaced = job.written and replaced_source(job.written, job.story, job.base.name)
     if replaced:
         job.report.note(replaced)
+    for too_large in oversized(job.story, job.base.name, side_of(job.base.folder)):
+        job.report.note(too_large)
     return prepare(job)
 
 

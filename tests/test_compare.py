@@ -77,6 +77,17 @@ def test_digests_say_nothing_to_people(tmp_path):
     assert other["settings"]["train.targets"] == ["to_q", "b"]
 
 
+def test_training_pictures_are_one_row(tmp_path):
+    """A run has dozens, each with a caption and a crop: below them nobody finds the score."""
+    for name, captions in (("a", ("cat", "dog")), ("b", ("cat", "bird")), ("c", ("cat", "dog"))):
+        pictures = {f"{number}.png": {"caption": text, "width": 64} for number, text in enumerate(captions)}
+        Run(tmp_path / name).stage("train").finish({"pictures": pictures}, [])
+    one, other = compare([tmp_path / "a", tmp_path / "b"], tmp_path / "page.html", quiet())["runs"]
+    assert list(one["settings"]) == ["train.pictures"] and one["settings"]["train.pictures"].startswith("2 (")
+    assert one["settings"] != other["settings"]
+    assert not compare([tmp_path / "a", tmp_path / "c"], tmp_path / "page.html", quiet())["differing"]
+
+
 def test_a_strangers_words_are_no_markup(tmp_path):
     make_run(tmp_path / "<b>a", 8, 6.1)
     make_run(tmp_path / "b", 8, 6.4, predictor="<img src=x>")

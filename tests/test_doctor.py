@@ -143,7 +143,7 @@ def test_a_base_that_nobody_knows_is_exit_2(tmp_path):
     [
         ({"source": "gone"}, "dataset.source gone is not a folder here", 2),
         ({"source": "empty"}, "dataset.source empty has no pictures in empty", 2),
-        ({"source": "bare"}, "2 of 2 pictures have no caption that can be used; write NAME.txt beside each", 2),
+        ({"source": "bare"}, "2 of 2 pictures have no caption that can be used (0.png, 1.png); write NAME.txt", 2),
         ({"source": "picturebook:oil"}, "picturebook:oil is no style of the picture book", 2),
         ({"source": "bare", "captions": "vlm"}, "no model to ask: set DASHSCOPE_API_KEY", 2),
         ({"source": "bare", "captions": "wd14"}, "wd-vit-tagger-v3 is not here; `kolors-submit weights fetch", 3),
@@ -167,13 +167,39 @@ def test_what_a_storys_pictures_need_is_looked_for(dataset, said, status, tmp_pa
 def test_a_source_for_another_machine_is_a_warning(tmp_path, monkeypatch):
     monkeypatch.setattr(doctor, "read_cuda", lambda: None)
     values = story_values(tmp_path) | {"dataset": {"source": "./mine"}}
-    values["bases"] = {"picturebook": {"dataset": {"source": "picturebook:ink"}}}
+    values["bases"] = {"picturebook": {"dataset": {"source": "picturebook:ink", "size": 256}}}
     story = write_story(tmp_path / "story.yaml", values)
     replaced, used, other = examined(story)[1:]
     assert replaced == ("warn", "dataset.source is picturebook:ink (bases.picturebook), not ./mine")
     assert used == ("ok", "training pictures from picturebook:ink")
     assert other[0] == "warn" and other[1].startswith("on Kolors: dataset.source ./mine is not a folder here")
     assert examined(story, "kolors")[-1][0] == "fail"
+
+
+def test_pictures_too_large_for_the_embedded_base_are_a_warning(tmp_path, monkeypatch):
+    monkeypatch.setattr(doctor, "read_cuda", lambda: None)
+    values = story_values(tmp_path) | {"render": {"width": 1024, "height": 768, "steps": 2}}
+    values["bases"] = {"picturebook": {"dataset": {"source": "picturebook:ink"}}}
+    said = [text for state, text in examined(write_story(tmp_path / "story.yaml", values)) if state == "warn"]
+    assert any(
+        text.startswith("dataset.size is 1024, but picturebook draws 256x256: training takes 16 times") for text in said
+    )
+    assert any(
+        "render is 1024x768, but picturebook draws 256x256: figures" in text and "such as 256x256 in" in text
+        for text in said
+    )
+
+
+def test_what_is_wrong_with_a_caption_is_said_once_for_all_pictures(tmp_path):
+    folder = write_pictures(tmp_path / "pictures")
+    for number in (0, 2):
+        (folder / f"{number}.txt").write_bytes("一只猫在湖边".encode("gb18030"))
+    (folder / "3.txt").unlink()
+    said = examined(write_story(tmp_path / "story.yaml", story_values(folder)), "kolors")
+    assert ("warn", "0.png, 2.png: has a caption file that is not UTF-8; save it as UTF-8") in said
+    assert any(
+        text.startswith("1 of 4 pictures have no caption that can be used (3.png); write NAME") for _, text in said
+    )
 
 
 def test_a_template_is_not_ready(tmp_path):

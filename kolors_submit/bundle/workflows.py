@@ -51,8 +51,11 @@ def say_left_out(story: Story, report: Reporter) -> None:
             left_out.setdefault(reason, []).append(f"{number:02d}.json")
         for reason in comfyui.contest_refusals(shot, story.train.alpha):
             left_out.setdefault(reason, []).append(f"{number:02d}{CONTEST}.json")
+    whole = all(CONTEST in name for names in left_out.values() for name in names)
+    others = "; those for ComfyUI's own LoRA loader are there" if whole else ""
     for reason, names in left_out.items():
-        report.note(f"no {layout.COMFYUI}/ {', '.join(names)}: {reason}")
+        listed = f"{names[0]} to {names[-1]}" if whole and len(names) == len(story.panels) else ", ".join(names)
+        report.note(f"no {layout.COMFYUI}/ {listed}: {reason}{others}")
 
 
 def problems(value: Any, story: Story, number: int, loras: Collection[str]) -> Iterator[str]:

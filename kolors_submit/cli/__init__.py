@@ -50,6 +50,15 @@ A verb that is a keyword of Python has its module with an underscore behind: imp
 class Verbs(click.Group):
     """The verbs, imported one by one when asked for."""
 
+    def resolve_command(
+        self, context: click.Context, arguments: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The verb of a call; of one that there is none of, say which it could be."""
+        try:
+            return super().resolve_command(context, arguments)
+        except click.exceptions.NoSuchCommand as error:
+            raise click.exceptions.NoSuchCommand(error.command_name, possibilities=VERBS, ctx=context) from error
+
     def list_commands(self, context: click.Context) -> list[str]:
         """Names of all verbs."""
         return list(VERBS)

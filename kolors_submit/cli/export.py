@@ -18,7 +18,7 @@ READERS = {
 
 @click.command("export", short_help="Convert a LoRA for another program.")
 @click.argument("lora", type=click.Path(path_type=Path))
-@click.option("--to", required=True, type=click.Choice(list(READERS)), help="Format to write.")
+@click.option("--to", required=True, type=click.Choice(list(READERS)), help="Format to write; ComfyUI reads kohya's.")
 @click.option("--from", "keys", default="auto", type=click.Choice(["auto", *READERS]), help="Format of LORA.")
 @click.option("--base", default="auto", metavar="BASE", help="auto, kolors, picturebook or a base's folder.")
 @click.option(

@@ -46,7 +46,8 @@ def check(answer: Answer, /, files: tuple[Path, ...], quiet: bool) -> None:
             report.note(str(hint))
         answer.problems += [problem(hint) for hint in advice]
         if story is not None:
-            report.say(f"{path}: {len(story.panels)} panels, no problems")
+            state = "valid, but see the notes above" if advice else "no problems"
+            report.say(f"{path}: {len(story.panels)} panels, {state}")
     if found:
         raise StoryError(found)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -17,6 +17,9 @@ CAPTIONER = "captioner"
 
 SHOWN = 40
 """Rows of a table on a terminal; report.json has all."""
+
+LINES, NAMES = 20, 3
+"""Lines of a message, and names of pictures in one."""
 
 
 @dataclass
@@ -137,9 +140,22 @@ def left_out(made: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     return [(row["name"], row["by"], str(row["value"])) for row in rows]
 
 
-def summary(made: Mapping[str, Any], lines: int = 20) -> str:
-    """The report as a few plain lines, for an error's message."""
+def summary(made: Mapping[str, Any]) -> str:
+    """The report as a few plain lines, for an error's message: pictures that were left out alike stand in one."""
     said = [f"  {row['step']}: {row['left']} left" for row in made["steps"]]
-    out = left_out(made)
-    said += [f"  {name}: {by}: {value}" for name, by, value in out[:lines]]
-    return "\n".join(said + ([f"  and {len(out) - lines} more"] if len(out) > lines else []))
+    said += [f"  {line}" for line in alike((name, f"{by}: {value}") for name, by, value in left_out(made))]
+    return "\n".join(said[:LINES] + ([f"  and {len(said) - LINES} lines more"] if len(said) > LINES else []))
+
+
+def alike(pictures: Iterable[tuple[str, str]]) -> list[str]:
+    """Names of pictures and what is wrong with each, a line for all with which the same is wrong."""
+    names: dict[str, list[str]] = {}
+    for name, why in pictures:
+        names.setdefault(why, []).append(name)
+    return [f"{some(these)}: {why}" for why, these in names.items()]
+
+
+def some(names: Sequence[str]) -> str:
+    """The first names of many: `a.png, b.png, c.png and 19 more`."""
+    more = f" and {len(names) - NAMES} more" if len(names) > NAMES else ""
+    return ", ".join(names[:NAMES]) + more

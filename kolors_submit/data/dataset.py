@@ -37,6 +37,9 @@ NAME, FORMAT = "data", 1
 _SIDES = ("crop_left", "crop_top", "crop_right", "crop_bottom")
 _COLUMNS = ("original_width", "original_height", *_SIDES, "width", "height")
 
+ENLARGED = 1.5
+"""Times a picture's own size from which it is seen that it was enlarged."""
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -139,6 +142,9 @@ def _prepare(job: Job, work: Path, predictor: Path | None, known: Known) -> tupl
     if lacking := sum(fate.by == CAPTION for fate in fates.values()):
         said = f"{lacking} of {len(found)} pictures are left out for want of a caption"
         job.report.note(f"{said}; {caption_advice(settings, found)}")
+    if small := [_shape(entry) for entry in entries if _enlargement(entry) >= ENLARGED]:
+        said = f"{len(small)} of {len(entries)} pictures are blurred, for they are enlarged to {settings.size}"
+        job.report.note(f"{said} ({account.some(small)}); dataset.filters.shape leaves out what is too small")
     outputs += [
         write_text(job.run.data / "metadata.csv", _metadata(entries)),
         write_json(job.run.data / "data.json", {"format": FORMAT, "pictures": entries}),
@@ -220,6 +226,16 @@ def _resize_all(job: Job, kept: Sequence[_Original], fates: Mapping[int, account
         for entry in pool.map(resize, enumerate(kept, 1)):
             advance()
             yield entry
+
+
+def _enlargement(entry: Mapping[str, Any]) -> float:
+    """How many times as wide the prepared picture is as the part of the original that it shows."""
+    return float(entry["width"] / (entry["crop_right"] - entry["crop_left"]))
+
+
+def _shape(entry: Mapping[str, Any]) -> str:
+    """A picture as a message names it."""
+    return f"{entry['name']} {entry['original_width']}x{entry['original_height']}"
 
 
 def _metadata(entries: Sequence[Mapping[str, Any]]) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from kolors_submit.base_names import PICTUREBOOK
+from kolors_submit.data.account import alike, some
 from kolors_submit.data.advice import caption_advice
 from kolors_submit.data.captions import BadCaption, caption
 from kolors_submit.data.folder import find_folder, read_folder
@@ -46,14 +47,15 @@ def _needs(settings: Dataset, story_file: Path | None) -> Iterator[Need]:
         if not found:
             raise InputError(f"dataset.source {shown(settings.source)} has no pictures in {shown(str(folder))}")
         yield Need("ok", f"{len(found)} training pictures in {shown(str(folder.resolve()))}")
-        bare = sum(not _has_caption(settings, sample) for sample in found)
+        broken = [(sample.name, sample.problem) for sample in found if sample.problem is not None]
+        bare = [sample.name for sample in found if sample.problem is None and not _has_caption(settings, sample)]
+        yield from (Need("warn", line) for line in alike(broken))
         if bare and isinstance(settings.captions, Captioner):
-            yield Need("ok", f"{bare} of them get a caption from {_ready(settings.captions)}")
+            yield Need("ok", f"{len(bare)} of them get a caption from {_ready(settings.captions)}")
         elif bare:
-            said = (
-                f"{bare} of {len(found)} pictures have no caption that can be used; {caption_advice(settings, found)}"
-            )
-            yield Need("fail" if bare == len(found) else "warn", said)
+            said = f"{len(bare)} of {len(found)} pictures have no caption that can be used ({some(bare)})"
+            none_left = len(broken) + len(bare) == len(found)
+            yield Need("fail" if none_left else "warn", f"{said}; {caption_advice(settings, found)}")
         return
     if kind == PICTUREBOOK:
         from kolors_submit.picturebook.samples import find_style

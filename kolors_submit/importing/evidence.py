@@ -82,6 +82,6 @@ def _written(folder: Path, names: Sequence[str]) -> Iterator[Rows]:
     texts = {name: read_text(folder / name) for name in of_kind(names, TEXTS)}
     for name in of_kind(names, TABLES):
         yield name, tables.csv_rows(read_text(folder / name), name)
-    for reader in (tables.markdown_rows, readme.code_rows, readme.text_rows):
+    for reader in (tables.markdown_rows, readme.code_rows, readme.text_rows, readme.listed_rows):
         for name, text in texts.items():
             yield name, reader(text, name)

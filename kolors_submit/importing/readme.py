@@ -11,6 +11,7 @@ from typing import Any
 from kolors_submit.importing.labels import field_of, ordinal, value_of
 from kolors_submit.importing.tables import MAX_ROWS, picture_in, shown
 from kolors_submit.importing.told import Told, words
+from kolors_submit.story.model import PANELS
 
 # Every repetition is bounded or possessive: these search a stranger's text.
 _HEADING = re.compile(r"#{1,6}\s(?P<words>.+)")
@@ -23,6 +24,7 @@ _PLACE = re.compile(
 _LABELLED = re.compile(
     r"[\s>*\-+|_`【\[]*+(?P<label>[^:：=|*`【】\[\]]{1,24}?)[*_`]*+\s*+[:：=|】\]][*_`|】\]:：=\s]*+(?P<value>.*)"
 )
+_ITEM = re.compile(r"\s*+(?P<number>[0-9]{1,3})\s*+[.、．)）:：]\s*+(?P<words>\S.*)")
 _SETTINGS = {"steps", "guidance", "sampler", "strength", "size", "width", "height"}
 _AMBIGUOUS = {"步数", "steps"}
 """A README's steps may be those of the training."""
@@ -121,6 +123,16 @@ def text_rows(text: str, where: str) -> list[Told]:
             _labelled(reader, line)
     reader.close()
     return reader.rows
+
+
+def listed_rows(text: str, where: str) -> list[Told]:
+    """Prompts as a plain list and nothing else: lines `1. …` to at least `8. …`, one a picture."""
+    lines = [line for line in text.split("\n") if line.strip()]
+    items = [match for line in lines if (match := _ITEM.fullmatch(line))]
+    numbers = [int(item["number"]) for item in items]
+    if len(items) < max(len(lines), PANELS) or numbers != list(range(1, len(items) + 1)):
+        return []
+    return [Told(where, number=int(item["number"]), prompt=words(item["words"].strip(), where)) for item in items]
 
 
 def _new_place(reader: _Reader, place: re.Match[str]) -> None:

@@ -77,7 +77,8 @@ def panels_of(
     known = [panel for panel in panels if panel.first("prompt")[0]]
     unknown = [panel.picture for panel in panels if not panel.first("prompt")[0]]
     if len(known) < PANELS:
-        looked = f"no prompt was found in {', '.join(silent[:8])}: a line starts with “prompt:” or “提示词：”"
+        form = "a line starts with “prompt:” or “提示词：”, or all lines with 1. 2. 3."
+        looked = f"no prompt was found in {', '.join(silent[:8])}: {form}"
         raise InputError(
             f"{len(known)} pictures have a prompt, the contest asks for {PANELS}; none was found for "
             f"{', '.join(unknown[:12])}: name them in a prompt table (file, prompt, negative, seed)"

@@ -3,7 +3,7 @@
 from kolors_submit.story.blanks import refuse_unfilled
 from kolors_submit.story.captioners import Captioner, JuicerCaptions, TaggerCaptions, VisionCaptions
 from kolors_submit.story.document import Document, Problem, StoryError, read_document
-from kolors_submit.story.load import load_story, replaced_source, resolve, validate
+from kolors_submit.story.load import load_story, oversized, replaced_source, resolve, validate
 from kolors_submit.story.model import (
     Dataset,
     Filters,
@@ -40,6 +40,7 @@ __all__ = [
     "UnknownName",
     "VisionCaptions",
     "load_story",
+    "oversized",
     "panel_prompt",
     "read_document",
     "refuse_unfilled",

@@ -11,6 +11,7 @@ from kolors_submit.story.document import Document, Problem
 from kolors_submit.story.model import Story
 from kolors_submit.story.prompts import panel_prompt
 
+_WIDE_BRACES = re.compile(r"｛([^｛｝{}]*)｝")
 _QUOTED = re.compile(r"[“”「」『』‘’\"]")
 _WRITING = re.compile(r"写着|写有|字样|文字|标语|\b(?:reads?|says?|saying|written|lettering|words)\b", re.IGNORECASE)
 _FIGURE = re.compile(
@@ -55,9 +56,17 @@ def hints(document: Document, story: Story) -> list[Problem]:
     for index, panel in enumerate(story.panels):
         prompt = panel_prompt(story, panel).positive
         own = panel_prompt(story.model_copy(update={"style": type(story.style)()}), panel).positive
-        for message in _about(own, prompt):
+        for message in (*_about_typing(panel.prompt), *_about(own, prompt)):
             found.append(document.problem(("panels", index, "prompt"), message, hint=True))
     return found
+
+
+def _about_typing(written: str) -> list[str]:
+    """Messages about the signs of a Chinese keyboard that stand where a story means the plain ones."""
+    messages = [f"{found[0]} has full-width braces; write {{{found[1]}}}" for found in _WIDE_BRACES.finditer(written)]
+    if written[:1] in ("“", "”", "‘", "’"):
+        messages.append(f"starts with {written[0]}, which belongs to the words here; write straight quotes")
+    return messages
 
 
 def _about(own: str, whole: str) -> list[str]:

@@ -15,6 +15,12 @@ from kolors_submit.story.prompts import MAX_TOKENS, UnknownName, panel_prompt, s
 from kolors_submit.story.sentences import sentence
 from kolors_submit.story.settings import with_settings
 
+OVERSIZED, LONGEST = 2.5, 1.4
+"""Times a base's own area above which training pictures, and times its own side above which panels, are too large.
+
+On 256x448 the picture book draws most figures twice, one above the other; on 192x320 once.
+"""
+
 
 def load_story(path: Path | str, base: str | None = None, settings: Sequence[str] = ()) -> Story:
     """Load, check and resolve a story for one base.
@@ -59,6 +65,21 @@ def replaced_source(written: Story, resolved: Story, base: str) -> str | None:
     """A sentence where the pictures are not those that the story names first, because its part for a base says so."""
     source, said = resolved.dataset.source, written.dataset.source
     return None if source == said else f"dataset.source is {source} (bases.{base}), not {said}"
+
+
+def oversized(story: Story, base: str, side: int | None) -> list[str]:
+    """Sentences where a base made for pictures of `side` x `side` pixels is given much larger ones, to no purpose."""
+    if side is None:
+        return []
+    drawn, said = f"{base} draws {side}x{side}", []
+    if (times := (story.dataset.size / side) ** 2) > OVERSIZED:
+        slow = f"dataset.size is {story.dataset.size}, but {drawn}: training takes {times:.0f} times as long"
+        said.append(f"{slow}; let bases.{base}.dataset have size: {side}")
+    width, height = story.render.width, story.render.height
+    if max(width, height) > LONGEST * side:
+        doubled = f"render is {width}x{height}, but {drawn}: figures come out twice along so long a side"
+        said.append(f"{doubled}; set a size such as {side}x{side} in bases.{base}.render")
+    return said
 
 
 def validate(document: Document) -> tuple[Story | None, list[Problem]]:

@@ -44,8 +44,9 @@ def expand(text: str, characters: dict[str, str]) -> str:
         if name in characters:
             return characters[name]
         known = ", ".join(characters) or "none"
-        said = f"{{{name}}} names no character (known: {known})" if match.group(1) is not None else f"a lone {token!r}"
-        raise UnknownName(f"{said}; write {{{{ for a brace")
+        if match.group(1) is not None:
+            raise UnknownName(f"{{{name}}} names no character (known: {known}); write {{{{ for a brace")
+        raise UnknownName(f"a lone {token!r}; write {{name}} for a character, {token * 2} for a brace")
 
     return _BRACES.sub(put, text)
 

@@ -10,7 +10,7 @@
 Nothing here imports torch, so that a finished run says so at once.
 """
 
-from kolors_submit.weights.base import PARTS, PICTUREBOOK, Base, choose_files, open_base
+from kolors_submit.weights.base import PARTS, PICTUREBOOK, Base, choose_files, open_base, side_of
 from kolors_submit.weights.download import fetch
 from kolors_submit.weights.find import find_base, find_clip, find_predictor, find_tower, find_weights
 from kolors_submit.weights.known import CLIP, KNOWN, OFFICIAL_PREDICTOR, Weights, weights_folder
@@ -33,5 +33,6 @@ __all__ = [
     "find_tower",
     "find_weights",
     "open_base",
+    "side_of",
     "weights_folder",
 ]

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from kolors_submit.errors import InputError
-from kolors_submit.files import digest
+from kolors_submit.files import digest, read_json
 from kolors_submit.weights.digests import digests_of
 
 PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
 PICTUREBOOK = Path(__file__).parents[1] / "picturebook" / "base"
+
+PIXELS = 8
+"""Pixels of a picture along one of its latent."""
 
 WEIGHTS = (".safetensors", ".bin")
 _SETTINGS = (".json", ".txt", ".model")
@@ -40,6 +43,13 @@ class Base:
         """The base's own aesthetics predictor, where it has one."""
         folder = self.folder / "predictor"
         return folder if folder.is_dir() else None
+
+
+def side_of(folder: Path) -> int | None:
+    """Side in pixels of the pictures that a base was made for, as its UNet's settings say; None where they do not."""
+    settings = read_json(folder / "unet/config.json")
+    side = settings.get("sample_size") if isinstance(settings, dict) else None
+    return PIXELS * side if isinstance(side, int) and side > 0 else None
 
 
 def open_base(folder: Path, name: str | None = None) -> Base:

@@ -12,6 +12,7 @@ import pytest
 from rich.console import Console
 
 from kolors_submit.bundle.pack import pack
+from kolors_submit.bundle.workflows import say_left_out
 from kolors_submit.picture import png_bytes
 from kolors_submit.report import Reporter
 from kolors_submit.story import panel_prompt
@@ -33,6 +34,13 @@ def test_what_the_contests_node_cannot_take_is_left_out_and_said(tmp_path: Path)
     said = heard.export_text()
     assert "03.json, 03_contest.json: both Kolors text encoders" in said
     assert "04_contest.json: the node KolorsTextEncode splits" in said
+
+
+def test_a_reason_for_all_panels_names_the_first_and_the_last(capsys: pytest.CaptureFixture[str]) -> None:
+    say_left_out(story(train={"alpha": 16}), Reporter(Console(stderr=True, width=400)))
+    said = "no comfyui/ 01_contest.json to 08_contest.json: it needs lora_alpha 12, and the node LoadKolorsLoRA takes 0"
+    assert said in (heard := capsys.readouterr().err)
+    assert "those for ComfyUI's own LoRA loader are there" in heard
 
 
 CASES: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {

@@ -74,6 +74,7 @@ def test_no_verb_lists_them(capsys):
     ("arguments", "said"),
     [
         (["paint"], "No such command 'paint'"),
+        (["subission", "story.yaml"], "No such command 'subission'. Did you mean 'submission'?"),
         (["render"], "Missing argument 'STORY'"),
         (["render", "x.yaml", "--device", "tpu"], "Invalid value for '--device'"),
         (["score"], "name a story, or a folder with --images"),

@@ -169,7 +169,7 @@ def test_nothing_left_is_an_error_that_shows_the_report(tmp_path: Path) -> None:
     job = make_job(tmp_path, source=str(folder), captions="x", filters={"shape": {"min_width": 500, "min_height": 1}})
     with pytest.raises(InputError) as error:
         prepare(job)
-    for text in ("no picture of", "image_shape_filter: 0 left", "0.png: image_shape_filter: 96x80"):
+    for text in ("no picture of", "image_shape_filter: 0 left", "0.png, 1.png, 2.png: image_shape_filter: 96x80"):
         assert text in str(error.value)
     assert read_json(job.run.data / "report.json")["counts"] == {"all": 3, "kept": 0, "dropped": 3, "failed": 0}
     with pytest.raises(InputError, match="run `kolors-submit data` first"):
@@ -213,6 +213,28 @@ def test_every_cause_has_its_advice_the_commonest_first(tmp_path: Path, capsys: 
     (folder / "0.txt").unlink()
     assert prepare(make_job(tmp_path, report=Reporter(), source=str(folder), filters=NO_FILTERS))
     assert "1 of 4 pictures are left out for want of a caption; write NAME.txt beside" in capsys.readouterr().err
+
+
+def test_a_refusal_says_each_reason_once_with_some_names(tmp_path: Path) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number in range(5):
+        (folder / f"{number}.png").write_bytes(encoded(picture(number)))
+    with pytest.raises(InputError) as caught:
+        prepare(make_job(tmp_path, source=str(folder), filters=NO_FILTERS))
+    assert str(caught.value).splitlines()[-1] == "  0.png, 1.png, 2.png and 2 more: caption: has no caption"
+
+
+def test_pictures_that_are_blurred_by_their_enlargement_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for name, side in (("large", 96), ("thumb", 20)):
+        (folder / f"{name}.png").write_bytes(encoded(picture(side, (side, side))))
+    assert prepare(make_job(tmp_path, report=Reporter(), source=str(folder), captions="x", filters=NO_FILTERS))
+    said = capsys.readouterr().err
+    assert "note: 1 of 2 pictures are blurred, for they are enlarged to 64 (thumb.png 20x20); dataset.filters" in said
 
 
 def test_a_relative_source_is_beside_the_story_or_else_in_the_working_folder(

@@ -112,7 +112,7 @@ def test_every_sampler_has_a_counterpart(sampler: str) -> None:
         (shot(lora_strength=-0.5), None, "takes 0 to 4"),
         (shot(steps=201), None, "200 steps"),
         (shot(guidance_scale=21), None, "guidance scale"),
-        (shot(width=1000), None, "multiples of 64"),
+        (shot(width=1056), None, "multiples of 64"),
     ],
 )
 def test_what_the_nodes_would_read_otherwise_is_refused(of: comfyui.Shot, own: str | None, contest: str | None) -> None:

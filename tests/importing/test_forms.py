@@ -136,6 +136,20 @@ def test_running_text(entry, form):
     assert entry.words() == WORDS
 
 
+@pytest.mark.parametrize("form", ["{}. {}\n", "{}、{}\n\n", "{}） {}\n"])
+def test_a_plain_list_of_prompts(entry, form):
+    prompts = [panel.prompt for panel in STORY.panels]
+    text = "".join(form.format(number, prompt) for number, prompt in enumerate(prompts, start=1))
+    assert [prompt for prompt, _, _ in entry.pictures().add("prompts.txt", text).words()] == prompts
+
+
+@pytest.mark.parametrize("spoil", ["9. step\n", "Install these:\n", ""])
+def test_a_list_with_something_else_in_it_is_no_list_of_prompts(entry, spoil):
+    text = "".join(f"{number}. step\n" for number in range(1, 8)) + spoil
+    with pytest.raises(InputError, match="0 pictures have a prompt"):
+        entry.pictures().add("README.md", text).story()
+
+
 def test_settings_in_running_text_and_in_a_table_of_two_columns(entry):
     entry.pictures().add("a.csv", as_csv(rows()))
     entry.add(

@@ -10,6 +10,7 @@ from kolors_submit.story import (
     StoryError,
     TaggerCaptions,
     VisionCaptions,
+    keys,
     load_story,
     panel_prompt,
     read_document,
@@ -193,7 +194,14 @@ def test_overrides_are_checked_like_settings(tmp_path):
         ("rank: 3", "rank: unknown key; did you mean train.rank?"),
         ("seed: 3", "seed: unknown key; did you mean train.seed or panels.1.seed?"),
         ("learning-rate: 1", "learning-rate: unknown key; did you mean train.learning_rate?"),
-        ("train: {steps: 3}", "train.steps: unknown key; did you mean render.steps?"),
+        ("train: {steps: 3}", "train.steps: unknown key; did you mean steps_per_epoch or render.steps?"),
+        ("train: {network_dim: 3}", "train.network_dim: unknown key; here it is train.rank"),
+        ("render: {cfg: 3}", "render.cfg: unknown key; here it is render.guidance_scale"),
+        (
+            "train: {max_train_steps: 9}",
+            "train.max_train_steps: unknown key; here it is train.steps_per_epoch, which train.epochs multiplies",
+        ),
+        ("gate: {qqq: 3}", "gate.qqq: unknown key; there are threshold, coherence"),
         ("train: {rnk: 3}", "train.rnk: unknown key; did you mean rank?"),
         ("train: {title: x}", "train.title: unknown key; did you mean title at the top of the story?"),
         ("bases: {kolors: {rank: 3}}", "bases.kolors.rank: unknown key; did you mean bases.kolors.train.rank?"),
@@ -279,6 +287,36 @@ def test_a_misspelt_base_is_a_hint(tmp_path):
     path = write(tmp_path, GOOD + "bases: {picturbook: {train: {rank: 4}}, mine: {train: {rank: 4}}}\n")
     (hint,) = [hint for hint in hints(read_document(path), load_story(path)) if hint.field.startswith("bases")]
     assert str(hint).endswith("story.yaml:15: bases.picturbook: is a base of your own; did you mean picturebook?")
+
+
+def test_a_panel_that_the_unet_cannot_halve_is_refused_before_anything_is_trained(tmp_path):
+    assert problems(tmp_path, GOOD + "render: {height: 336}\n") == [
+        "story.yaml:15: render.height: has to be a multiple of 32 (here: 336)"
+    ]
+
+
+def test_a_misspelt_key_is_told_its_nearest_whichever_way_it_is_compared(tmp_path):
+    found = problems(tmp_path, GOOD.replace("scene:", "sence:", 1))
+    assert any(said.endswith("sence: unknown key; did you mean scene?") for said in found), found
+
+
+def test_every_other_programs_key_leads_to_one_of_a_story():
+    known = {".".join(path) for path in keys._paths()}
+    assert {ours.partition(",")[0] for ours in keys.ELSEWHERE} <= known
+    assert not {name for names in keys.ELSEWHERE.values() for name in names} & {path[-1] for path in keys._paths()}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("{小雨}走路", "｛小雨｝走路", "｛小雨｝ has full-width braces; write {小雨}"),
+        ("{小雨}走路，全身像", "“{小雨}走路，全身像”", "starts with “, which belongs to the words here"),
+    ],
+)
+def test_signs_of_a_chinese_keyboard_are_pointed_out(tmp_path, old, new, said):
+    path = write(tmp_path, GOOD.replace(old, new, 1))
+    found = [str(hint) for hint in hints(read_document(path), load_story(path))]
+    assert any(said in line for line in found), found
 
 
 def test_hints(tmp_path):
