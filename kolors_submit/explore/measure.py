@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean, pstdev
+from statistics import fmean
 
 import numpy as np
 
@@ -41,7 +42,7 @@ class Instruments:
 
 @dataclass(frozen=True)
 class Measures:
-    """`score`: about 0 to 10; `agreement`: a cosine; `fit`: 0 to 1; `overall`: mean of their z-scores in the panel."""
+    """`score`: about 0 to 10; `agreement`: a cosine; `fit`: 0 to 1; `overall`: of all of them, see `merits`."""
 
     score: float
     agreement: float | None
@@ -70,7 +71,7 @@ def measure(
         if instruments.clip is not None:
             prompts = [candidate.prompt.positive for candidate in candidates]
             agreements = [*_counted(agreement(instruments.clip[1], paths, prompts, job.device), advance)]
-    overall = _overall(candidates, scores, fits, agreements)
+    overall = merits([candidate.panel for candidate in candidates], scores, fits, agreements)
     return [Measures(*values) for values in zip(scores, agreements, fits, overall, strict=True)]
 
 
@@ -112,16 +113,18 @@ def _texture(path: Path) -> Array:
         return texture(file.convert("RGB"))
 
 
-def _overall(candidates: Sequence[Candidate], *measured: Sequence[float | None]) -> list[float]:
-    """The mean of a candidate's z-scores, over the measures there are, among all candidates of its panel."""
-    totals: list[list[float]] = [[] for _ in candidates]
-    for panel in {candidate.panel for candidate in candidates}:
-        members = [index for index, candidate in enumerate(candidates) if candidate.panel == panel]
-        for values in measured:
-            known = [value for index in members if (value := values[index]) is not None]
-            if not known:
-                continue
-            middle, spread = fmean(known), pstdev(known) or 1.0
-            for index, value in zip(members, known, strict=True):
-                totals[index].append((value - middle) / spread)
+def merits(panels: Sequence[int], *measured: Sequence[float | None]) -> list[float]:
+    """How far each candidate is above its panel's mean, in the measure's usual distance from it, over all measures.
+
+    `panels` has each candidate's panel. The usual distance is that of all panels: within one, of two candidates each
+    would be as far above by one measure as below by another, however large the difference.
+    """
+    totals: list[list[float]] = [[] for _ in panels]
+    for values in measured:
+        known = [(index, panels[index], value) for index, value in enumerate(values) if value is not None]
+        means = {panel: fmean(value for _, other, value in known if other == panel) for _, panel, _ in known}
+        above = {index: value - means[panel] for index, panel, value in known}
+        usual = math.sqrt(fmean([value * value for value in above.values()] or [0])) or 1.0
+        for index, value in above.items():
+            totals[index].append(value / usual)
     return [round(fmean(total), DECIMALS) for total in totals]

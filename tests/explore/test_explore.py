@@ -14,6 +14,7 @@ from PIL import Image
 from kolors_submit import panels as stage
 from kolors_submit.errors import InputError, RuleError
 from kolors_submit.explore import Grid, explore
+from kolors_submit.explore.measure import merits
 from kolors_submit.explore.plan import seeds_for
 from kolors_submit.files import read_json
 from kolors_submit.metrics.predictor import score_pictures
@@ -74,6 +75,14 @@ def test_the_stages_notice_nothing(tiny_base: Path, tmp_path: Path) -> None:
     explore(job, Grid(1, (1,)), "painter.yaml")
     assert render(job) is False
     assert {path.name: path.stat().st_mtime_ns for path in job.run.render.iterdir()} == before
+
+
+def test_of_two_candidates_the_greater_difference_counts() -> None:
+    scores = [2.7, 6.9, 5.0, 5.1, 7.0, 7.2]
+    fits = [0.81, 0.80, 0.7, 0.8, 0.9, 0.8]
+    first, second, *_ = merits([1, 1, 2, 2, 3, 3], scores, fits, [None] * 6)
+    assert second > first + 1
+    assert merits([1, 1], [5.0, 5.0]) == [0, 0]
 
 
 def test_everything_is_measured(explored: Explored) -> None:
