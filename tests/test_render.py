@@ -265,11 +265,6 @@ def test_pictures_that_show_nothing() -> None:
     assert fault_of(Image.linear_gradient("L").convert("RGB")) is None
 
 
-def test_a_size_that_the_base_cannot_make(job: Job) -> None:
-    with pytest.raises(InputError, match=r"render\.width is 72"):
-        render(replace(job, story=edited(job.story, "render.width", 72)))
-
-
 def test_fast_says_what_it_did_instead(job: Job) -> None:
     render(job)
     exact, plan = digests(job), json.loads((job.run.render / "render.json").read_text())["plan"]

@@ -49,7 +49,7 @@ def list_(answer: Answer, /, quiet: bool) -> None:
 
     known, report = weights.KNOWN.values(), reporter(quiet)
     answer.metrics["weights"] = {w.name: {"here": w.is_here(), "size": w.size, "folder": str(w.folder)} for w in known}
-    report.say(f"weights in {weights.weights_folder()}")
+    report.say(f"folder    {weights.weights_folder().resolve()}")
     for one in known:  # no table: it would cut the names that `fetch` takes
         report.say(f"{'here' if one.is_here() else 'not here':<10}{one.name} ({gigabytes(one.size)})")
         report.say(f"{'':<10}{one.purpose}")
