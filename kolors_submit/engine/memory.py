@@ -27,10 +27,9 @@ Tried = TypeVar("Tried")
 Result = TypeVar("Result")
 
 THREADS = 1
-"""CPU threads of one forward: the same on all machines, or their bytes would differ. Cores share out whole batches."""
-
-TRAINING_THREADS = 2
-"""CPU threads of training, whose steps cannot be shared out. Beside a GPU more would only wait for one another."""
+"""CPU threads of one forward: the same on all machines, or their bytes would differ. Cores share out whole batches, and
+training's samples.
+"""
 
 MAX_WORKERS = 8
 """Batches computed at once on a CPU; beyond this, Python's own lock is what they wait for."""
@@ -89,13 +88,13 @@ def compute_for(device: str) -> Compute:
 
 
 @contextlib.contextmanager
-def arithmetic(threads: int = THREADS) -> Iterator[None]:
-    """Compute the recorded way within the block: so many CPU threads, cuDNN's deterministic kernels, no autotuning."""
+def arithmetic() -> Iterator[None]:
+    """Compute the recorded way within the block: with `THREADS`, cuDNN's deterministic kernels and no autotuning."""
     import torch
 
     cudnn = torch.backends.cudnn
     before = torch.get_num_threads(), cudnn.benchmark, cudnn.deterministic
-    torch.set_num_threads(threads)
+    torch.set_num_threads(THREADS)
     cudnn.benchmark, cudnn.deterministic = False, True
     try:
         yield

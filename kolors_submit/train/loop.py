@@ -184,7 +184,7 @@ def fit(
         stop_on_signals() as stop,
         job.report.progress("train", settings.steps, module.start) as advance,
         quiet_lightning(),
-        memory.arithmetic(memory.TRAINING_THREADS),
+        memory.arithmetic(),
     ):
         keeper = Keeper(job, checkpoints, advance, stop, sampler, rank)
         trainer = _trainer(job, plan, keeper, module, rank)

@@ -1,9 +1,12 @@
-"""The UNet with its LoRA, as one of two programs trains it: peft's own layers, or on a GPU `engine.lora_unet`."""
+"""The UNet with its LoRA, as one of three programs trains it: peft's own layers, on a CPU with a core for each pair of
+samples, or on a GPU `engine.lora_unet`.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection
+from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -12,6 +15,7 @@ from torch.nn.functional import mse_loss
 from kolors_submit.engine.gpu_kernels import fast_attention
 from kolors_submit.engine.lora import injected_parameters
 from kolors_submit.engine.lora_unet import LoraUNet
+from kolors_submit.engine.memory import core_pool
 from kolors_submit.engine.planning import merges
 from kolors_submit.story import Train
 from kolors_submit.train.batches import Shape
@@ -25,6 +29,9 @@ COMPILED_SHAPES = 3
 """Shapes of pictures for which compiling, some ten seconds each, is worth it; buckets of more are only captured."""
 WARM_UP = 3
 """Steps before a graph is captured, in which libraries choose their kernels."""
+
+PAIR = 2
+"""Samples that a CPU's core takes at once: on two cores a step of four is done soonest so."""
 
 State = dict[Any, Any]
 """An optimizer's state: number of the parameter -> name of the value -> value."""
@@ -81,6 +88,20 @@ class Plain:
     def loaded_state(self, state: State) -> State:
         """The other way round."""
         return state
+
+
+class Apart(Plain):
+    """On a CPU, whose cores share out the samples, a pair each: their number changes no byte."""
+
+    def __init__(self, unet: SDXLUNet, plan: TrainPlan) -> None:
+        """`unet` has a LoRA injected."""
+        super().__init__(unet, plan)
+        self._cores = core_pool()  # new threads at every step would find no memory of their own
+
+    def loss(self, batch: Batch) -> torch.Tensor:
+        """The mean squared error of the noise."""
+        loss: torch.Tensor = _Apart.apply(self._cores, super().loss, batch, *self.trained())
+        return loss
 
 
 class Merged:
@@ -163,6 +184,33 @@ class Merged:
         return {0: joined}
 
 
+class _Apart(torch.autograd.Function):
+    """A batch's loss, for which each pair of samples goes forward and backward on whichever core is free."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, cores: Executor, loss_of: Callable[[Batch], torch.Tensor], batch: Batch, *lora: torch.Tensor
+    ) -> torch.Tensor:
+        """The mean of `loss_of` over the batch's samples; the gradient of `lora` is known with it."""
+        count = len(batch.noisy)
+        mixed, dtype = torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")  # each thread has its own
+
+        def share(first: int) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+            part = Batch(*(value[first : first + PAIR] for value in batch))
+            with torch.autocast("cpu", dtype, enabled=mixed):
+                loss = loss_of(part) * (len(part.noisy) / count)
+            return loss.detach(), torch.autograd.grad(loss, lora)
+
+        losses, gradients = zip(*cores.map(share, range(0, count, PAIR)), strict=True)
+        ctx.gradient = [torch.stack(parts).sum(0) for parts in zip(*gradients, strict=True)]
+        return torch.stack(losses).sum()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> Any:
+        """That of the LoRA."""
+        return None, None, None, *(gradient * part for part in ctx.gradient)
+
+
 class _OwnGradient(torch.autograd.Function):
     """The same tensor, whose gradient is a copy: a graph writes every step's gradient to the same place."""
 
@@ -181,9 +229,9 @@ def make_network(
     unet: SDXLUNet, plan: TrainPlan, settings: Train, device: str, shapes: Collection[Shape]
 ) -> Plain | Merged:
     """The program for a UNet with a LoRA injected: on a GPU the fast one, where it knows LoRA and optimizer."""
-    if device != "cpu" and merges(settings):
-        return Merged(unet, plan, device, shapes)
-    return Plain(unet, plan)
+    if device == "cpu":
+        return Apart(unet, plan)
+    return Merged(unet, plan, device, shapes) if merges(settings) else Plain(unet, plan)
 
 
 def _places(unet: SDXLUNet, merged: LoraUNet) -> list[tuple[slice, torch.Size]]:

@@ -14,7 +14,6 @@ import torch
 from kolors_submit.device import Machine
 from kolors_submit.engine.memory import (
     THREADS,
-    TRAINING_THREADS,
     arithmetic,
     compute_all,
     compute_for,
@@ -28,8 +27,6 @@ def test_threads_are_the_recorded_ones_and_put_back() -> None:
     before = torch.get_num_threads()
     with arithmetic():
         assert torch.get_num_threads() == THREADS == compute_for("cpu").threads
-    with arithmetic(TRAINING_THREADS):
-        assert torch.get_num_threads() == TRAINING_THREADS
     assert torch.get_num_threads() == before
 
 

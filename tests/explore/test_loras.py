@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kolors_submit.engine import lora_files, memory
+from kolors_submit.engine import lora_files
 from kolors_submit.errors import InputError
 from kolors_submit.explore.loras import loras_for
 from kolors_submit.train import train
@@ -15,10 +15,7 @@ from tests.tiny import UNET
 from tests.train.jobs import make_job
 
 
-def test_a_checkpoint_is_the_lora_of_a_shorter_training(
-    tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(memory, "TRAINING_THREADS", 1)  # tiny networks are slower with two
+def test_a_checkpoint_is_the_lora_of_a_shorter_training(tiny_base: Path, tmp_path: Path) -> None:
     job = make_job(tmp_path / "six", tiny_base)
     train(job)
     shorter = make_job(tmp_path / "four", tiny_base, steps_per_epoch=4)

@@ -8,20 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from kolors_submit.engine import memory
 from kolors_submit.run import Job, Run
 from kolors_submit.train import train
 from tests.train.jobs import make_job
 
 
-@pytest.fixture(autouse=True, scope="session")
-def one_thread() -> None:
-    """Tiny networks are slower with two threads than with one."""
-    memory.TRAINING_THREADS = 1
-
-
 @pytest.fixture(scope="session")
-def unbroken(tmp_path_factory: pytest.TempPathFactory, tiny_base: Path, one_thread: None) -> Run:
+def unbroken(tmp_path_factory: pytest.TempPathFactory, tiny_base: Path) -> Run:
     """The run folder of `jobs.TRAIN`, trained in one go."""
     job = make_job(tmp_path_factory.mktemp("unbroken"), tiny_base)
     assert train(job)

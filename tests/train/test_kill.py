@@ -21,11 +21,9 @@ SERVER.set_forkserver_preload(["kolors_submit.train.stage", "tests.train.jobs"])
 
 
 def run_training(folder: Path, base: Path, die_at: int | None = None) -> None:
-    """Train with one thread; with `die_at` the process kills itself inside the save of that number."""
-    from kolors_submit.engine import memory
+    """Train; with `die_at` the process kills itself inside the save of that number."""
     from kolors_submit.train import train
 
-    memory.TRAINING_THREADS = 1
     saves = 0
     real = os.fsync
 

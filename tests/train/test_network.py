@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +16,7 @@ from kolors_submit.engine.plan import TrainPlan
 from kolors_submit.errors import OutsideError
 from kolors_submit.run import Run
 from kolors_submit.train import stage, train
-from kolors_submit.train.network import Merged
+from kolors_submit.train.network import Batch, Merged, Plain
 from tests.train.conftest import NewJob
 from tests.train.jobs import make_job, results
 
@@ -55,10 +56,29 @@ def test_the_same_curve(
     assert torch.nn.functional.cosine_similarity(one, two, dim=0) > 0.95
 
 
+def test_samples_on_their_own_cores_train_as_one_batch(
+    unbroken: Run, new_job: NewJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage, "make_network", lambda unet, plan, *_: Plain(unet, plan))
+    job = new_job()
+    train(job)
+    assert curve(job.run) == pytest.approx(curve(unbroken), rel=1e-5)
+
+
+@pytest.mark.parametrize("cores", [1, 3])
+def test_the_number_of_cores_changes_no_byte(
+    cores: int, unbroken: Run, new_job: NewJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)))
+    job = new_job()
+    train(job)
+    assert results(job.run) == results(unbroken)
+
+
 def test_checkpointing_keeps_fewer_activations_and_changes_nothing(
     new_job: NewJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = stage.LoraTraining.training_step
+    real = Plain.loss
     kept: dict[bool, int] = {}
     runs: dict[bool, Run] = {}
     for wish in (False, True):
@@ -68,11 +88,11 @@ def test_checkpointing_keeps_fewer_activations_and_changes_nothing(
             found.append(value.numel())
             return value
 
-        def counted(self: Any, batch: int, batch_idx: int, count: Any = count) -> torch.Tensor:
+        def counted(self: Plain, batch: Batch, count: Any = count) -> torch.Tensor:
             with torch.autograd.graph.saved_tensors_hooks(count, lambda value: value):
-                return real(self, batch, batch_idx)
+                return real(self, batch)
 
-        monkeypatch.setattr(stage.LoraTraining, "training_step", counted)
+        monkeypatch.setattr(Plain, "loss", counted)
         job = new_job(str(wish), gradient_checkpointing=wish)
         train(job)
         kept[wish], runs[wish] = sum(found), job.run
