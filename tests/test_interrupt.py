@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 
 import pytest
 
 from kolors_submit import doctor
-from kolors_submit.cli.interrupt import interruptible
 from kolors_submit.data import pictures
 from kolors_submit.device import Cuda, Gpu
+from kolors_submit.engine.memory import compute_all
 from kolors_submit.errors import Interrupted
+from kolors_submit.interrupt import held, interruptible
+from kolors_submit.metrics.spread import spread
 from kolors_submit.report import quiet
 from kolors_submit.reproduce import Request, reproduce_list
 from kolors_submit.weights import find_base
@@ -26,7 +29,85 @@ def stop(*_, **__):
     raise Interrupted("stopped by SIGINT")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+BOTH = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+ENDED = "stopped by SIG"
+
+
+def handlers():
+    return signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+
+
+@BOTH
+def test_a_held_signal_comes_at_the_blocks_end(number):
+    before, past = handlers(), []
+    with pytest.raises(Interrupted, match=ENDED), interruptible(), held() as hold:
+        os.kill(os.getpid(), number)
+        past.append(hold.requested)
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL, "a person who asks twice does not wait"
+    assert past == [True]
+    assert handlers() == before
+
+
+def test_whoever_holds_a_signal_may_say_where_it_ended():
+    with pytest.raises(Interrupted, match="after step 3"), interruptible(), held() as hold:
+        os.kill(os.getpid(), signal.SIGTERM)
+        if hold.requested:
+            raise Interrupted("after step 3")
+
+
+def test_the_outer_of_two_holds_has_the_signal():
+    with pytest.raises(Interrupted, match=ENDED), interruptible(), held() as outer:
+        with held() as inner:
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert (outer.requested, inner.requested) == (True, False)
+
+
+def test_without_a_signal_nothing_changes():
+    before = handlers()
+    with held() as hold:
+        assert handlers() != before
+    assert handlers() == before and not hold.requested
+
+
+def share_out_pictures(work):
+    pictures.in_threads(work, range(200), lambda: None)
+
+
+def share_out_batches(work):
+    compute_all("cpu", lambda item, go_on: (go_on(), work(item)), range(200))
+
+
+def share_out_measures(work):
+    list(spread(lambda device, item: work(item), ["cpu", "cpu"], range(200)))
+
+
+@pytest.mark.parametrize("share_out", [share_out_pictures, share_out_batches, share_out_measures])
+@pytest.mark.parametrize("after", [1, 2, 3, 4])
+def test_threads_end_wherever_a_signal_comes(share_out, after, monkeypatch):
+    """An exception between a lock and the `with` that gives it back would leave the threads waiting for ever."""
+    take, main, taking, done = threading.Condition.__enter__, threading.get_ident(), [], []
+
+    def signalled(self):
+        taken = take(self)
+        if threading.get_ident() == main and done:
+            taking.append(self)
+            if len(taking) == after:
+                signal.raise_signal(signal.SIGTERM)
+        return taken
+
+    def work(item):
+        time.sleep(0.05 if item else 0.01)  # so that the second still runs when the first is done
+        done.append(item)
+
+    running = set(threading.enumerate())
+    with pytest.raises(Interrupted, match=ENDED), interruptible():
+        monkeypatch.setattr(threading.Condition, "__enter__", signalled)
+        share_out(work)
+    assert len(taking) >= after and len(done) < 20
+    assert set(threading.enumerate()) <= running
+
+
+@BOTH
 def test_a_signal_in_a_download_is_not_tried_again_and_takes_no_other_base(repository, number, monkeypatch):
     """The client retries what fails, `auto` would go on to the next hub, and then to the picture book."""
     card = Cuda("570.1", 12080, (Gpu("a card", 80_000_000_000),))

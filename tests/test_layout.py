@@ -36,7 +36,7 @@ LAYERS = (
     ("weights", "endpoint"),
     ("hub",),
     ("story", "run", "hold", "report", "device", "cards", "container", "meter"),
-    ("files", "text", "pages", "decoders", "base_names"),
+    ("interrupt", "files", "text", "pages", "decoders", "base_names"),
     ("errors",),
 )
 BESIDE = {

@@ -18,8 +18,8 @@ from typing import Any
 import click
 
 from kolors_submit.cli.answer import Answer, problems_of, status_of
-from kolors_submit.cli.interrupt import interruptible
 from kolors_submit.errors import Interrupted, OutsideError
+from kolors_submit.interrupt import interruptible
 from kolors_submit.text import tame
 
 VERBS = (

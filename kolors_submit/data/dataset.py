@@ -14,7 +14,7 @@ import hashlib
 import io
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from kolors_submit.data.captioning import Known, add_captions, caption_file, own
 from kolors_submit.data.captions import BadCaption, caption
 from kolors_submit.data.filtering import Candidate, run_filters
 from kolors_submit.data.inputs import find_filter_predictor, stage_inputs, with_written
-from kolors_submit.data.pictures import BadPicture, decode, is_plain, threads
+from kolors_submit.data.pictures import BadPicture, decode, in_threads, is_plain
 from kolors_submit.data.recipe import operators, recipe_yaml
 from kolors_submit.data.sample import Sample, shown
 from kolors_submit.errors import InputError
@@ -113,7 +113,7 @@ def _prepare(job: Job, work: Path, predictor: Path | None, known: Known) -> tupl
     settings = job.story.dataset
     found = sources.samples(job)
     fates = {number: account.Fate(number, sample.name) for number, sample in enumerate(found, 1)}
-    originals = {one.candidate.id: one for one in _read_all(job, found, fates, work)}
+    originals = _read_all(job, found, fates, work)
     candidates = [one.candidate for one in originals.values()]
     if candidates:
         job.report.say(f"{'':<8}{len(candidates)} pictures through Data-Juicer")
@@ -128,7 +128,7 @@ def _prepare(job: Job, work: Path, predictor: Path | None, known: Known) -> tupl
             for original in kept
             if (number := original.candidate.id) in captioned
         ]
-    entries = list(_resize_all(job, kept, fates))
+    entries = _resize_all(job, kept, fates)
     made = account.report(settings, list(fates.values()), steps)
     account.show(job.report, made)
     outputs = [
@@ -139,12 +139,7 @@ def _prepare(job: Job, work: Path, predictor: Path | None, known: Known) -> tupl
         keep_only(job.run.data, [*outputs, *sidecars(job.run)])
         what, todo = f"dataset.source {shown(settings.source)}", advice(settings, found, fates.values())
         raise InputError(f"no picture of {what} is left; {todo}:\n{account.summary(made)}")
-    if lacking := sum(fate.by == CAPTION for fate in fates.values()):
-        said = f"{lacking} of {len(found)} pictures are left out for want of a caption"
-        job.report.note(f"{said}; {caption_advice(settings, found)}")
-    if small := [_shape(entry) for entry in entries if _enlargement(entry) >= ENLARGED]:
-        said = f"{len(small)} of {len(entries)} pictures are blurred, for they are enlarged to {settings.size}"
-        job.report.note(f"{said} ({account.some(small)}); dataset.filters.shape leaves out what is too small")
+    _warn(job, found, fates, entries)
     outputs += [
         write_text(job.run.data / "metadata.csv", _metadata(entries)),
         write_json(job.run.data / "data.json", {"format": FORMAT, "pictures": entries}),
@@ -154,8 +149,21 @@ def _prepare(job: Job, work: Path, predictor: Path | None, known: Known) -> tupl
     return outputs, written
 
 
-def _read_all(job: Job, found: Sequence[Sample], fates: Mapping[int, account.Fate], work: Path) -> Iterator[_Original]:
-    """Every picture that can be read, in the working folder; the others' fates say why not."""
+def _warn(
+    job: Job, found: Sequence[Sample], fates: Mapping[int, account.Fate], entries: Sequence[Mapping[str, Any]]
+) -> None:
+    """Say what a person should not miss of pictures that are left, or left out."""
+    settings = job.story.dataset
+    if lacking := sum(fate.by == CAPTION for fate in fates.values()):
+        said = f"{lacking} of {len(found)} pictures are left out for want of a caption"
+        job.report.note(f"{said}; {caption_advice(settings, found)}")
+    if small := [_shape(entry) for entry in entries if _enlargement(entry) >= ENLARGED]:
+        said = f"{len(small)} of {len(entries)} pictures are blurred, for they are enlarged to {settings.size}"
+        job.report.note(f"{said} ({account.some(small)}); dataset.filters.shape leaves out what is too small")
+
+
+def _read_all(job: Job, found: Sequence[Sample], fates: Mapping[int, account.Fate], work: Path) -> dict[int, _Original]:
+    """Every picture that can be read, by its number, in the working folder; the others' fates say why not."""
 
     def read(number: int) -> _Original | None:
         try:
@@ -166,11 +174,9 @@ def _read_all(job: Job, found: Sequence[Sample], fates: Mapping[int, account.Fat
             fates[number].end("failed", CAPTION, str(error))
         return None
 
-    with threads() as pool, job.report.progress("read", len(found)) as advance:
-        for original in pool.map(read, fates):
-            advance()
-            if original is not None:
-                yield original
+    with job.report.progress("read", len(found)) as advance:
+        originals = in_threads(read, fates, advance)
+    return {number: original for number, original in zip(fates, originals, strict=True) if original is not None}
 
 
 def _read(number: int, sample: Sample, job: Job, folder: Path) -> _Original:
@@ -194,7 +200,7 @@ def _read(number: int, sample: Sample, job: Job, folder: Path) -> _Original:
     return _Original(Candidate(number, sample.name, text, path, sha256, sidecar), image.width, image.height)
 
 
-def _resize_all(job: Job, kept: Sequence[_Original], fates: Mapping[int, account.Fate]) -> Iterator[dict[str, Any]]:
+def _resize_all(job: Job, kept: Sequence[_Original], fates: Mapping[int, account.Fate]) -> list[dict[str, Any]]:
     """Crop and write the kept pictures as 0001.png and on; data.json's entry for each."""
     settings = job.story.dataset
     digits = max(4, len(str(len(kept))))
@@ -222,10 +228,8 @@ def _resize_all(job: Job, kept: Sequence[_Original], fates: Mapping[int, account
             "height": area.height,
         }
 
-    with threads() as pool, job.report.progress("crop", len(kept)) as advance:
-        for entry in pool.map(resize, enumerate(kept, 1)):
-            advance()
-            yield entry
+    with job.report.progress("crop", len(kept)) as advance:
+        return in_threads(resize, list(enumerate(kept, 1)), advance)
 
 
 def _enlargement(entry: Mapping[str, Any]) -> float:

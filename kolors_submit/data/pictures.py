@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import os
 import warnings
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Collection
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from kolors_submit.decoders import open_picture
+from kolors_submit.interrupt import held
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 SUFFIXES = frozenset(
     (".png", ".apng", ".jpg", ".jpeg", ".jfif", ".mpo", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif")
@@ -116,13 +120,21 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-@contextlib.contextmanager
-def threads() -> Iterator[ThreadPoolExecutor]:
-    """A thread for each core, for Pillow decodes and packs outside the interpreter's lock; its warnings are muted."""
-    with warnings.catch_warnings(), ThreadPoolExecutor(min(MAX_THREADS, len(os.sched_getaffinity(0)))) as pool:
-        warnings.simplefilter("ignore")  # a broken file's oddities; what matters is raised
+def in_threads(work: Callable[[Item], Result], items: Collection[Item], advance: Callable[[], object]) -> list[Result]:
+    """`work` of every item in their order, on a thread for each core; `advance` is called after each.
+
+    Pillow decodes and packs outside the interpreter's lock; its warnings of a broken file's oddities are muted.
+    """
+    results: list[Result] = []
+    threads = min(MAX_THREADS, len(os.sched_getaffinity(0)))
+    with warnings.catch_warnings(), held() as hold, ThreadPoolExecutor(threads) as pool:
+        warnings.simplefilter("ignore")
         try:
-            yield pool
-        except BaseException:
+            for result in pool.map(work, items):
+                if hold.requested:
+                    raise CancelledError
+                results.append(result)
+                advance()
+        finally:
             pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    return results

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from kolors_submit.device import Machine
 from kolors_submit.errors import OutsideError
+from kolors_submit.interrupt import held
 
 if TYPE_CHECKING:
     import torch
@@ -108,8 +109,8 @@ def compute_all(
 ) -> None:
     """Call `work(item, go_on)` for every item, on a CPU one item a core, on GPUs one a device.
 
-    Neither number changes a byte. On a GPU `cuda` means the thread's own one. The first error, or an interruption,
-    stops the rest where they next call `go_on`, and is raised.
+    Neither number changes a byte. On a GPU `cuda` means the thread's own one. The first error, or a signal, stops the
+    rest where they next call `go_on`, and is raised.
     """
     import torch
 
@@ -117,7 +118,7 @@ def compute_all(
     free = iter(range(devices))
 
     def go_on() -> None:
-        if stop.is_set():
+        if stop.is_set() or hold.requested:
             raise CancelledError
 
     def begin() -> None:
@@ -125,7 +126,7 @@ def compute_all(
         torch.set_num_threads(THREADS)
 
     pool = core_pool() if device == "cpu" else ThreadPoolExecutor(devices, initializer=begin)
-    with arithmetic():
+    with arithmetic(), held() as hold:
         try:
             futures = [pool.submit(work, item, go_on) for item in items]
             for future in as_completed(futures):

@@ -122,7 +122,10 @@ def merits(panels: Sequence[int], *measured: Sequence[float | None]) -> list[flo
     totals: list[list[float]] = [[] for _ in panels]
     for values in measured:
         known = [(index, panels[index], value) for index, value in enumerate(values) if value is not None]
-        means = {panel: fmean(value for _, other, value in known if other == panel) for _, panel, _ in known}
+        means = {
+            panel: fmean(value for _, other, value in known if other == panel)
+            for panel in {panel for _, panel, _ in known}
+        }
         above = {index: value - means[panel] for index, panel, value in known}
         usual = math.sqrt(fmean([value * value for value in above.values()] or [0])) or 1.0
         for index, value in above.items():

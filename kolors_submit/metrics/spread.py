@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import cycle
 from typing import TypeVar
 
+from kolors_submit.interrupt import held
+
 Item = TypeVar("Item")
 Value = TypeVar("Value")
 
@@ -26,4 +28,12 @@ def spread(measure: Callable[[str, Item], Value], devices: Sequence[str], items:
         yield from (measure(devices[0], item) for item in items)
         return
     with ThreadPoolExecutor(len(devices)) as pool:
-        yield from pool.map(measure, cycle(devices), items)
+        try:
+            with held():
+                measured = pool.map(measure, cycle(devices), items)
+            for _ in items:
+                with held():
+                    value = next(measured)
+                yield value
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any, Literal
 
 from lightning.pytorch import Callback, Trainer
@@ -17,6 +13,7 @@ from torch.utils.data import DataLoader
 from kolors_submit.engine import memory
 from kolors_submit.engine.plan import TrainPlan
 from kolors_submit.errors import InputError, Interrupted
+from kolors_submit.interrupt import Hold, held
 from kolors_submit.meter import BudgetSpent
 from kolors_submit.run import Job
 from kolors_submit.story import Train
@@ -36,36 +33,6 @@ Sampler = Callable[[LoraTraining, int], object]
 """Draws the sample picture of a step."""
 
 
-@dataclass
-class Stop:
-    """Whether somebody asked for an end (Ctrl-C, SIGTERM); the signal waits for the end of the step."""
-
-    requested: bool = False
-
-    def install(self) -> None:
-        """Take both signals; Lightning puts its own handlers in when it starts, so this is called again then."""
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(number, self._handle)
-
-    def _handle(self, number: int, frame: object) -> None:
-        self.requested = True
-
-
-@contextlib.contextmanager
-def stop_on_signals() -> Iterator[Stop]:
-    """Collect SIGINT and SIGTERM for the block, and put the old handlers back after it."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    stop = Stop()
-    stop.install()
-    try:
-        yield stop
-    finally:
-        if threading.current_thread() is threading.main_thread():
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-
 class Keeper(Callback):
     """What happens after an optimizer step."""
 
@@ -74,7 +41,7 @@ class Keeper(Callback):
         job: Job,
         checkpoints: Checkpoints,
         advance: Callable[..., None],
-        stop: Stop,
+        stop: Hold,
         sampler: Sampler | None,
         rank: Rank,
     ) -> None:
@@ -181,7 +148,7 @@ def fit(
         return module.losses
     batches = range(module.start * settings.accumulation, settings.steps * settings.accumulation)
     with (
-        stop_on_signals() as stop,
+        held() as stop,
         job.report.progress("train", settings.steps, module.start) as advance,
         quiet_lightning(),
         memory.arithmetic(),
