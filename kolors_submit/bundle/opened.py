@@ -13,7 +13,7 @@ from kolors_submit.bundle.contents import PromptRow, read_prompts
 from kolors_submit.bundle.finding import Finding, fail
 from kolors_submit.bundle.manifest import NewerFormat, read_json_strictly, refuse_newer
 from kolors_submit.errors import InputError
-from kolors_submit.story import Story, load_story, read_document
+from kolors_submit.story import Story, StoryError, read_document, validate
 from kolors_submit.story.model import SCHEMA
 
 FORMATS = {
@@ -120,10 +120,14 @@ def open_values(folder: Path, names: list[str]) -> tuple[Opened, list[Finding]]:
 
 
 def _story(path: Path) -> Story:
-    schema = read_document(path).values.get("schema")
+    document = read_document(path)
+    schema = document.values.get("schema")
     if isinstance(schema, int) and schema > SCHEMA:
         raise NewerFormat(f"{path} is format {schema}; this program reads up to {SCHEMA}: update kolors-submit")
-    return load_story(path)
+    story, problems = validate(document)
+    if story is None:
+        raise StoryError(problems)
+    return story
 
 
 def _with_format(path: Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ the other only wide ones, for text whose Latin letters are the system's.
 from __future__ import annotations
 
 import base64
+import functools
 import io
 import unicodedata
 from importlib.resources import files
@@ -16,6 +17,7 @@ WIDE_RANGE = "U+2E80-9FFF, U+F900-FAFF, U+FE30-FE4F, U+FF00-FFEF"
 """Hanzi, kana and their punctuation; without it a font that lacks Latin letters would still set the line's height."""
 
 
+@functools.lru_cache(maxsize=2)  # a page is made, and checked after that
 def font_faces(text: str) -> str:
     """CSS rules for the families Story Kai and Story Hanzi with the characters of `text`; same text, same rules."""
     wide = "".join(char for char in text if unicodedata.east_asian_width(char) in "WF")

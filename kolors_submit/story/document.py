@@ -6,7 +6,7 @@ nobody sees), up to `MAX_BYTES` and `MAX_DEPTH`, and reading never makes the pro
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,15 +80,13 @@ def read_document(path: Path) -> Document:
         raise refuse(f"cannot be read ({error.strerror}); name a story file such as stories/watercolor.yaml") from error
     if len(data) > MAX_BYTES:
         raise refuse(f"is {len(data):,} bytes; a story has at most {MAX_BYTES:,}")
-    lines: dict[Location, int] = {}
     try:
         text = data.decode("utf-8")
         if hidden := list(_hidden_lines(name, text)):
             raise StoryError(hidden)
-        _refuse_clever_yaml(text, refuse)
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        problems: list[tuple[int, str]] = []
-        values = _plain(node, (), lines, problems) if node is not None else None
+        loader = _PlainLoader(text, refuse)
+        node = loader.get_single_node()
+        values = loader.plain(node, ()) if node is not None else None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         raise refuse(yaml_sentence(error), mark.line + 1 if mark else None) from error
@@ -96,11 +94,11 @@ def read_document(path: Path) -> Document:
         raise refuse("is not UTF-8; save it as UTF-8", data[: error.start].count(b"\n") + 1) from error
     except ValueError as error:
         raise refuse(f"is not readable as YAML: {error}") from error
-    if problems:
-        raise StoryError([Problem(name, line, "", message) for line, message in problems])
+    if loader.doubled:
+        raise StoryError([Problem(name, line, "", message) for line, message in loader.doubled])
     if not isinstance(values, dict):
         raise refuse("holds no settings; a story is a YAML mapping with title, dataset and panels")
-    return Document(name, values, lines)
+    return Document(name, values, loader.lines)
 
 
 def hidden_problems(document: Document) -> Iterator[Problem]:
@@ -136,36 +134,44 @@ def _texts(value: Any, path: Location) -> Iterator[tuple[Location, str]]:
             yield from _texts(item, (*path, key))
 
 
-def _refuse_clever_yaml(text: str, refuse: Any) -> None:
+class _PlainLoader(yaml.SafeLoader):
     """Anchors can explode, tags can construct, nesting can exhaust the stack: a story needs none of them."""
-    depth = 0
-    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+
+    def __init__(self, text: str, refuse: Callable[[str, int | None], StoryError]):
+        super().__init__(text)
+        self.refuse = refuse
+        self.depth = 0
+        self.lines: dict[Location, int] = {}
+        self.doubled: list[tuple[int, str]] = []
+
+    def get_event(self) -> yaml.Event:
+        """The next event of the text, unless a story has none of its kind."""
+        event = super().get_event()
         line = event.start_mark.line + 1 if event.start_mark else None
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            raise refuse("anchors and aliases (& and *) are not allowed in a story; write the value out", line)
+            raise self.refuse("anchors and aliases (& and *) are not allowed in a story; write the value out", line)
         if tag := getattr(event, "tag", None):
-            raise refuse(f"the tag {tag} is not allowed in a story", line)
-        depth += isinstance(event, yaml.CollectionStartEvent)
-        depth -= isinstance(event, yaml.CollectionEndEvent)
-        if depth > MAX_DEPTH:
-            raise refuse(f"is nested more than {MAX_DEPTH} deep", line)
+            raise self.refuse(f"the tag {tag} is not allowed in a story", line)
+        self.depth += isinstance(event, yaml.CollectionStartEvent)
+        self.depth -= isinstance(event, yaml.CollectionEndEvent)
+        if self.depth > MAX_DEPTH:
+            raise self.refuse(f"is nested more than {MAX_DEPTH} deep", line)
+        return event
 
-
-def _plain(node: yaml.Node, path: Location, lines: dict[Location, int], problems: list[tuple[int, str]]) -> Any:
-    """The value of a YAML node, noting in `lines` where each part starts and in `problems` what is said twice."""
-    lines[path] = node.start_mark.line + 1
-    if isinstance(node, yaml.SequenceNode):
-        return [_plain(item, (*path, index), lines, problems) for index, item in enumerate(node.value)]
-    if isinstance(node, yaml.MappingNode):
-        values: dict[str, Any] = {}
-        for key_node, value_node in node.value:
-            key = key_node.value if isinstance(key_node, yaml.ScalarNode) else "?"
-            if key in values:
-                problems.append((key_node.start_mark.line + 1, f"{tame(key)} is given twice; keep one"))
-            values[key] = _plain(value_node, (*path, key), lines, problems)
-            lines[(*path, key)] = key_node.start_mark.line + 1
-        return values
-    if node.tag == "tag:yaml.org,2002:timestamp":
-        return node.value  # no setting is a date; a title may look like one
-    loader = yaml.SafeLoader("")
-    return loader.construct_object(node)
+    def plain(self, node: yaml.Node, path: Location) -> Any:
+        """The value of a node, noting in `lines` where each part starts and in `doubled` what is said twice."""
+        self.lines[path] = node.start_mark.line + 1
+        if isinstance(node, yaml.SequenceNode):
+            return [self.plain(item, (*path, index)) for index, item in enumerate(node.value)]
+        if isinstance(node, yaml.MappingNode):
+            values: dict[str, Any] = {}
+            for key_node, value_node in node.value:
+                key = key_node.value if isinstance(key_node, yaml.ScalarNode) else "?"
+                if key in values:
+                    self.doubled.append((key_node.start_mark.line + 1, f"{tame(key)} is given twice; keep one"))
+                values[key] = self.plain(value_node, (*path, key))
+                self.lines[(*path, key)] = key_node.start_mark.line + 1
+            return values
+        if node.tag == "tag:yaml.org,2002:timestamp":
+            return node.value  # no setting is a date; a title may look like one
+        return self.construct_object(node)

@@ -8,6 +8,8 @@ import shutil
 import signal
 from pathlib import Path
 
+import pytest
+
 from kolors_submit.run import Run
 from tests.explore.conftest import Explored
 from tests.explore.jobs import make_job, results
@@ -39,6 +41,7 @@ def run_exploration(story: Path, base: Path, folder: Path, die_at: int) -> None:
         explore(job, Grid(3, (2, 3), strengths=(1.0, 0.5)), story.name)
 
 
+@pytest.mark.slow
 def test_killed_inside_saves(explored: Explored, tiny_base: Path, tmp_path: Path) -> None:
     run = Run(tmp_path / "killed")
     shutil.copytree(explored.job.run.train, run.train)
