@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from kolors_submit.data import account, crop, sources
-from kolors_submit.data.advice import CAPTION, PICTURE, advice, caption_advice
+from kolors_submit.data.advice import CAPTION, PICTURE, advice, remarks
 from kolors_submit.data.captioning import Known, add_captions, caption_file, own_text, sidecars
 from kolors_submit.data.captions import BadCaption, caption
 from kolors_submit.data.filtering import Candidate, run_filters
@@ -36,9 +36,6 @@ from kolors_submit.story import Captioner
 NAME, FORMAT = "data", 1
 _SIDES = ("crop_left", "crop_top", "crop_right", "crop_bottom")
 _COLUMNS = ("original_width", "original_height", *_SIDES, "width", "height")
-
-ENLARGED = 1.5
-"""Times a picture's own size from which it is seen that it was enlarged."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +136,8 @@ def _prepare(job: Job, work: Path, predictor: Path | None, known: Known) -> tupl
         keep_only(job.run.data, [*outputs, *sidecars(job.run)])
         what, todo = f"dataset.source {shown(settings.source)}", advice(settings, found, fates.values())
         raise InputError(f"no picture of {what} is left; {todo}:\n{account.summary(made)}")
-    _warn(job, found, fates, entries)
+    for said in remarks(settings, found, fates.values(), entries):
+        job.report.note(said)
     outputs += [
         write_text(job.run.data / "metadata.csv", _metadata(entries)),
         write_json(job.run.data / "data.json", {"format": FORMAT, "pictures": entries}),
@@ -147,19 +145,6 @@ def _prepare(job: Job, work: Path, predictor: Path | None, known: Known) -> tupl
     ]
     keep_only(job.run.data, [*outputs, *sidecars(job.run)])
     return outputs, written
-
-
-def _warn(
-    job: Job, found: Sequence[Sample], fates: Mapping[int, account.Fate], entries: Sequence[Mapping[str, Any]]
-) -> None:
-    """Say what a person should not miss of pictures that are left, or left out."""
-    settings = job.story.dataset
-    if lacking := sum(fate.by == CAPTION for fate in fates.values()):
-        said = f"{lacking} of {len(found)} pictures are left out for want of a caption"
-        job.report.note(f"{said}; {caption_advice(settings, found)}")
-    if small := [_shape(entry) for entry in entries if _enlargement(entry) >= ENLARGED]:
-        said = f"{len(small)} of {len(entries)} pictures are blurred, for they are enlarged to {settings.size}"
-        job.report.note(f"{said} ({account.some(small)}); dataset.filters.shape leaves out what is too small")
 
 
 def _read_all(job: Job, found: Sequence[Sample], fates: Mapping[int, account.Fate], work: Path) -> dict[int, _Original]:
@@ -230,16 +215,6 @@ def _resize_all(job: Job, kept: Sequence[_Original], fates: Mapping[int, account
 
     with job.report.progress("crop", len(kept)) as advance:
         return in_threads(resize, list(enumerate(kept, 1)), advance)
-
-
-def _enlargement(entry: Mapping[str, Any]) -> float:
-    """How many times as wide the prepared picture is as the part of the original that it shows."""
-    return float(entry["width"] / (entry["crop_right"] - entry["crop_left"]))
-
-
-def _shape(entry: Mapping[str, Any]) -> str:
-    """A picture as a message names it."""
-    return f"{entry['name']} {entry['original_width']}x{entry['original_height']}"
 
 
 def _metadata(entries: Sequence[Mapping[str, Any]]) -> str:
