@@ -52,7 +52,7 @@ STORIES = {
         ("classroom", "morning", "none", "standing"), ("classroom", "noon", "none", "talking"),
         ("road", "sunset", "dog", "walking"), ("room", "night", "none", "reading"),
         ("town", "noon", "none", "standing"), ("lake", "sunset", "bird", "sitting"),
-        ("mountains", "noon", "none", "walking"), ("cherry trees", "morning", "none", "standing")]),
+        ("mountains", "noon", "none", "standing"), ("cherry trees", "morning", "none", "standing")]),
 }  # fmt: skip
 
 

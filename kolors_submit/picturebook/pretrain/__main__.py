@@ -13,7 +13,7 @@ from kolors_submit.picturebook.pretrain import settings
 PLANS: dict[str, tuple[int, int, float]] = {
     "classifier": (3000, 256, 2e-3),
     "vae": (8440, 32, 8e-4),
-    "unet": (14_580, 256, 1e-3),
+    "unet": (18_000, 256, 2.2e-3),
     "predictor": (2600, 256, 1e-3),
     "export": (1, 1, 1e-3),
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -16,8 +16,10 @@ from kolors_submit.picturebook.pretrain.loop import Run, Training, device
 from kolors_submit.picturebook.pretrain.sampling import Base
 from kolors_submit.picturebook.pretrain.text import tokenizer_folder
 
+if TYPE_CHECKING:
+    from aesthetics_predictor import AestheticsPredictorV2Linear
+
 BUDGET_MB = 40.0
-SHARD_BYTES = 14 * 2**20
 
 MODEL_INDEX: dict[str, Any] = {
     "_class_name": "KolorsPipeline",
@@ -50,16 +52,17 @@ def export(run: Run, base: Base) -> Path:
     _weights(folder / "text_encoder", "model", base.text_encoder.model.state_dict())
     for name in ("tokenizer.model", "tokenizer_config.json"):
         shutil.copy(Path(tokenizer_folder()) / name, folder / "tokenizer" / name)
-    _predictor(run, folder / "predictor")
-    _card(run, base, folder)
+    scorer = _predictor(run)
+    predictor.save(scorer, folder / "predictor")
+    _card(run, base, scorer, folder)
     return _finish(folder)
 
 
-def _predictor(run: Run, folder: Path) -> None:
+def _predictor(run: Run) -> AestheticsPredictorV2Linear:
     training = Training("predictor", predictor.Scorer(predictor.build(run.sizes.predictor)), run, device())
     if training.step == 0:
         raise ValueError(f"{training.path} is not there: run `pretrain predictor` first")
-    predictor.save(training.use_average().model.cpu(), folder)
+    return training.use_average().model.cpu()
 
 
 CARD = """# The picture-book base
@@ -83,18 +86,18 @@ over training. Seed {seed}. What it can do, in figures: `bench/results/picturebo
 """
 
 
-def _card(run: Run, base: Base, folder: Path) -> None:
+def _card(run: Run, base: Base, scorer: torch.nn.Module, folder: Path) -> None:
     """Say what the networks are, from the checkpoints that they come from."""
     parts: dict[str, tuple[str, list[torch.nn.Module]]] = {
         "VAE": ("vae", [base.encoder, base.decoder]),
         "UNet": ("unet", [base.unet]),
         "Text encoder": ("unet", [base.text_encoder]),
+        "Predictor": ("predictor", [scorer]),
     }
     rows = []
     for name, (checkpoint, networks) in parts.items():
         size = sum(value.numel() for network in networks for value in network.parameters())
         rows.append(f"| {name} | {size:,} | {_steps(run, checkpoint):,} steps |")
-    rows.append(f"| Predictor | see its config | {_steps(run, 'predictor'):,} steps |")
     plain, mix = open_set(run.out, "plain").count, open_set(run.out, "mix").count
     said = {"plain": f"{plain:,}", "mix": f"{mix:,}", "captions": CAPTIONS, "seed": run.seed}
     (folder / "README.md").write_text(CARD.format(rows="\n".join(rows), **said), encoding="utf-8")
@@ -117,7 +120,7 @@ def _finish(folder: Path) -> Path:
 
 
 def _weights(folder: Path, stem: str, state: dict[str, torch.Tensor]) -> None:
-    """One safetensors file, or shards with an index, as diffusers and transformers name them."""
+    """One safetensors file in half precision, as diffusers and transformers name it."""
     from safetensors.torch import save_file
 
     # contiguous() alone keeps channels_last strides, which safetensors refuses.
@@ -125,22 +128,4 @@ def _weights(folder: Path, stem: str, state: dict[str, torch.Tensor]) -> None:
         name: value.detach().half().cpu().contiguous(memory_format=torch.contiguous_format)
         for name, value in sorted(state.items())
     }
-    shards: list[dict[str, torch.Tensor]] = [{}]
-    for name, value in half.items():
-        if sum(_bytes(one) for one in shards[-1].values()) + _bytes(value) > SHARD_BYTES:
-            shards.append({})
-        shards[-1][name] = value
-    if len(shards) == 1:
-        save_file(shards[0], folder / f"{stem}.safetensors", {"format": "pt"})
-        return
-    where: dict[str, str] = {}
-    for i, shard in enumerate(shards, 1):
-        file = f"{stem}-{i:05}-of-{len(shards):05}.safetensors"
-        save_file(shard, folder / file, {"format": "pt"})
-        where |= dict.fromkeys(shard, file)
-    total = sum(_bytes(value) for value in half.values())
-    write_json(folder / f"{stem}.safetensors.index.json", {"metadata": {"total_size": total}, "weight_map": where})
-
-
-def _bytes(value: torch.Tensor) -> int:
-    return value.numel() * value.element_size()
+    save_file(half, folder / f"{stem}.safetensors", {"format": "pt"})

@@ -62,8 +62,8 @@ UNET: Config = {
     "act_fn": "silu",
     "addition_embed_type": "text_time",
     "addition_time_embed_dim": 32,
-    "attention_head_dim": [1, 3, 5],  # diffusers' name for the number of heads
-    "block_out_channels": [64, 96, 160],
+    "attention_head_dim": [1, 2, 4],  # diffusers' name for the number of heads
+    "block_out_channels": [64, 64, 128],
     "center_input_sample": False,
     "cross_attention_dim": 64,
     "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"],
