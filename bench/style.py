@@ -65,11 +65,10 @@ def main() -> None:
     for run in options.runs:
         style, folder = run.split("=", 1)
         drawn_style, _, story = style.partition("@")
+        lora, panels = Path(folder) / "train/lora.safetensors", Path(folder) / "render"
         figures[style] = {
-            "held_out": _held_out(
-                drawn_style, Path(folder) / "train/lora.safetensors", options, attributes, styles, where
-            ),
-            "story": _panels(story or drawn_style, drawn_style, Path(folder) / "render", attributes, styles, where),
+            "held_out": _held_out(drawn_style, lora, options, attributes, styles, where) if options.count else None,
+            "story": _panels(story or drawn_style, drawn_style, panels, attributes, styles, where),
         }
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "style.json").write_text(json.dumps(figures, indent=2, ensure_ascii=False) + "\n")
@@ -81,7 +80,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("runs", nargs="+", help="STYLE=RUN_FOLDER, or STYLE@STORY=RUN_FOLDER")
     parser.add_argument("--base", type=Path, default=HERE.parent / "kolors_submit/picturebook/base")
     parser.add_argument("--readers", type=Path, default=HERE / "data")
-    parser.add_argument("--count", type=int, default=200)
+    parser.add_argument("--count", type=int, default=200, help="held-out prompts; 0: only the runs' own panels")
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--out", type=Path, default=HERE / "results")
     return parser.parse_args()
