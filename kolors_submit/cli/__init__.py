@@ -13,7 +13,7 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
@@ -102,6 +102,7 @@ def run(arguments: Sequence[str]) -> int:
         click.echo(error.format_message(), err=True)
         status = 2
     except SystemExit:  # rich's way to say that nobody reads stderr any more
+        _unread(sys.stderr)
         status = OutsideError.exit_status
     except (Exception, KeyboardInterrupt, Interrupted) as error:
         if debug and not isinstance(error, click.ClickException):
@@ -131,4 +132,9 @@ def _print_json(value: dict[str, Any]) -> None:
         sys.stdout.buffer.write(line)
         sys.stdout.buffer.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it ends
+        _unread(sys.stdout)
+
+
+def _unread(stream: TextIO) -> None:
+    """Let what else is written to a stream whose reader has gone go nowhere: Python would end with 120 for it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
