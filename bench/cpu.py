@@ -1,13 +1,15 @@
 """Seconds of a picture-book panel on the CPU: `python bench/cpu.py`.
 
 One panel as the shipped stories set it (256x256, 30 steps, guidance 4), alone and as one of eight, by the plan that the
-engine makes for this machine; models loaded, prompts encoded. Medians, written to bench/results/cpu.json.
+engine makes for this machine; without a LoRA, models loaded, prompts encoded, no files written. Medians, written to
+bench/results/cpu.json.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import time
 from pathlib import Path
 from statistics import median
@@ -36,7 +38,7 @@ def main() -> None:
     together = [seconds(base, TOGETHER) / TOGETHER for _ in range(options.runs)]
     figures = {
         "processor": processor(),
-        "threads": torch.get_num_threads(),
+        "cores": len(os.sched_getaffinity(0)),
         "torch": torch.__version__,
         "panel_alone_s": round(median(alone), 2),
         "panel_of_eight_s": round(median(together), 2),

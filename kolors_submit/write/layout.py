@@ -29,7 +29,7 @@ _TRY_OUT = {
 }
 _RATES = {"watercolor": 6e-3}
 _RATE = 1e-2
-"""How the picture book learns a style, as the stories in stories/ do; watercolour at a lower learning rate."""
+"""How the picture book learns a style, as the stories in stories/ do; ink's rate also for styles that no story has."""
 
 NEGATIVE = {"zh": "模糊，杂乱，畸形，低质量", "en": "blurry, cluttered, deformed, low quality"}
 
