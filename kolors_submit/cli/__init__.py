@@ -6,13 +6,14 @@ A verb parses, calls one function and puts what came of it into the `Answer`. Wh
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import keyword
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, TextIO
 
 import click
@@ -99,40 +100,54 @@ def run(arguments: Sequence[str]) -> int:
             value = verbs.main(list(arguments), "kolors-submit", standalone_mode=False, obj=answer)
             status = value if isinstance(value, int) else 0
     except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message(), err=True)
+        with _spoken(sys.stderr):
+            click.echo(error.format_message(), err=True)
         status = 2
     except SystemExit:  # rich's way to say that nobody reads stderr any more
         _unread(sys.stderr)
         status = OutsideError.exit_status
     except (Exception, KeyboardInterrupt, Interrupted) as error:
-        if debug and not isinstance(error, click.ClickException):
-            import traceback
-
-            traceback.print_exc()
         problems = problems_of(error)
         status = status_of(error)
         answer.problems += problems
-        if isinstance(error, click.UsageError) and error.ctx is not None:
-            click.echo(f"{error.ctx.get_usage()}\nSee `{error.ctx.command_path} --help`.", err=True)
-        for problem in problems:
-            if problem.get("level") == "warn":  # said already, as a note
-                continue
-            click.secho("error: ", fg="red", err=True, nl=False)
-            click.echo(tame(problem["text"]), err=True)
+        with _spoken(sys.stderr):
+            _tell(error, problems, debug)
     if as_json:
         _print_json(answer.value(ok=status == 0))
     return status
 
 
+def _tell(error: BaseException, problems: Sequence[dict[str, Any]], debug: bool) -> None:
+    """What went wrong, for people to read."""
+    if debug and not isinstance(error, click.ClickException):
+        import traceback
+
+        traceback.print_exception(error)
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        click.echo(f"{error.ctx.get_usage()}\nSee `{error.ctx.command_path} --help`.", err=True)
+    for problem in problems:
+        if problem.get("level") == "warn":  # said already, as a note
+            continue
+        click.secho("error: ", fg="red", err=True, nl=False)
+        click.echo(tame(problem["text"]), err=True)
+
+
 def _print_json(value: dict[str, Any]) -> None:
-    """One line of JSON, in UTF-8 whatever the terminal's encoding is; a reader who has gone is no error."""
+    """One line of JSON, in UTF-8 whatever the terminal's encoding is."""
     # Half a surrogate pair (a file's name that is no UTF-8) becomes \udcff, which is JSON's own way to write it.
     line = json.dumps(value, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
-    try:
+    with _spoken(sys.stdout):
         sys.stdout.buffer.write(line)
-        sys.stdout.buffer.flush()
+
+
+@contextlib.contextmanager
+def _spoken(stream: TextIO) -> Iterator[None]:
+    """Whatever is written in here is out at the end; a reader who has gone is no error."""
+    try:
+        yield
+        stream.flush()
     except BrokenPipeError:
-        _unread(sys.stdout)
+        _unread(stream)
 
 
 def _unread(stream: TextIO) -> None:

@@ -216,16 +216,29 @@ def test_json_is_utf8_whatever_the_terminal_and_the_files_name_are(name, tmp_pat
     assert b"Traceback" not in result.stderr
 
 
-@pytest.mark.parametrize(("stream", "status"), [("stdout", 0), ("stderr", 3)])
-def test_a_reader_who_has_gone_is_no_traceback(stream, status, tmp_path):
-    program = [sys.executable, "-m", "kolors_submit", "weights", "list", "--json"]
+@pytest.mark.parametrize(
+    ("stream", "call", "status"),
+    [
+        ("stdout", ["weights", "list", "--json"], 0),
+        ("stderr", ["weights", "list", "--json"], 3),
+        ("stderr", ["story", "check", "missing.yaml", "--json"], 2),
+        ("stderr", ["nonsense"], 2),
+        ("stderr", [], 2),
+    ],
+)
+def test_a_reader_who_has_gone_is_no_traceback(stream, call, status, tmp_path):
+    """Nor Python's own 120 for what it cannot write out at its end, which PYTHONUNBUFFERED would hide."""
+    program = [sys.executable, "-m", "kolors_submit", *call]
     reading, writing = os.pipe()
     os.close(reading)
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | {stream: writing}
-    result = subprocess.run(program, text=True, cwd=tmp_path, env=_env(), **pipes)
+    env = {name: value for name, value in _env().items() if name != "PYTHONUNBUFFERED"}
+    result = subprocess.run(program, text=True, cwd=tmp_path, env=env, **pipes)
     os.close(writing)
     assert result.returncode == status
     assert "Traceback" not in (result.stdout or "") + (result.stderr or "")
+    if call[:1] == ["story"]:
+        assert json.loads(result.stdout)["ok"] is False
 
 
 def test_quiet_is_silent_but_for_errors(story, tiny_base, tmp_path, capsys):
