@@ -10,6 +10,7 @@ pickled       torch's own files, read as data
 sampler       from noise to pictures' latents, and their decoding
 method        sampler, steps and guidance: the story's, or those of `quality: fast`
 draw          pictures of many tasks, shared out over devices
+cpu_unet      a UNet's forward on a CPU: an image a core, without the Python between its operations
 accelerate, fused, cuda_graph    a UNet's forward on a GPU in fewer and larger kernels
 half_decoder  the VAE's decoder in float16, which by itself overflows there
 lora_unet, lora_stack, lora_block, lora_gradients, merge    fewer and larger kernels for training a LoRA

@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 
 from kolors_submit.engine import base as bases
+from kolors_submit.engine.cpu_unet import on_cores, recorded
 from kolors_submit.engine.gpu_kernels import fast_attention
 from kolors_submit.engine.lora import Lora, merge
 from kolors_submit.engine.memory import Compute, compute_all, core_pool
@@ -100,7 +100,7 @@ class _Networks:
         if index not in self.loaded:
             models = self.load()
             apart = self.compute.batch == 1
-            self.loaded[index] = Models(_apart(models.unet, self.forwards), models.decoder) if apart else models
+            self.loaded[index] = Models(on_cores(models.unet, self.forwards), models.decoder) if apart else models
         return self.loaded[index]
 
 
@@ -116,31 +116,10 @@ def load_models(base: Base, lora: Lora | None, settings: Render, plan: RenderPla
         merge(unet, lora, settings.lora_strength)
     decoder = bases.load_vae_decoder(base, compute.device_kind, compute.torch_dtype)
     if compute.device_kind == "cpu":
-        return Models(unet, decoder)
+        return Models(recorded(unet, bases.config(base, "text_encoder")["hidden_size"], settings), decoder)
     from kolors_submit.engine.accelerate import Accelerated, accelerate_decoder
 
     return Models(Accelerated(unet, plan), accelerate_decoder(decoder, plan))
-
-
-def _apart(unet: UNet, forwards: Executor) -> UNet:
-    """The network with a forward for each image, which go to whichever cores are free.
-
-    So a lone panel keeps two cores busy, and still has the bytes that it has among others.
-    """
-
-    @torch.inference_mode()
-    def one(
-        t: torch.Tensor, latents: torch.Tensor, text: torch.Tensor, sizes: torch.Tensor, pooled: torch.Tensor
-    ) -> torch.Tensor:
-        return unet(latents, t, text, sizes, pooled)
-
-    def each(
-        latents: torch.Tensor, t: torch.Tensor, text: torch.Tensor, sizes: torch.Tensor, pooled: torch.Tensor
-    ) -> torch.Tensor:
-        images = (part.split(1) for part in (latents, text, sizes, pooled))
-        return torch.cat(list(forwards.map(partial(one, t), *images)))
-
-    return each
 
 
 @contextmanager
