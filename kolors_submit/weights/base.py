@@ -18,6 +18,8 @@ PIXELS = 8
 
 WEIGHTS = (".safetensors", ".bin")
 _SETTINGS = (".json", ".txt", ".model")
+_DIGESTS = "digests.json"
+"""What the maker of a base says of its files; nothing depends on it but the trust in them."""
 
 
 @dataclass(frozen=True)
@@ -68,12 +70,12 @@ def choose_files(names: Iterable[str]) -> list[str]:
     """The files of a folder of weights that may be read: paths below it, sorted.
 
     Of each folder below: its settings, and its weights in safetensors, or in .bin where there are none. Code that lies
-    beside the weights is never among them, nor is anything hidden.
+    beside the weights is never among them, nor are `digests.json` and anything hidden.
     """
     folders: dict[str, list[str]] = {}
     for name in names:
         path = PurePosixPath(name)
-        if not any(part.startswith(".") for part in path.parts):
+        if path.name != _DIGESTS and not any(part.startswith(".") for part in path.parts):
             folders.setdefault(str(path.parent), []).append(name)
     chosen = []
     for members in folders.values():

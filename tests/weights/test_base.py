@@ -85,6 +85,13 @@ def test_another_predictor_is_no_other_model(tiny_base, tmp_path):
     assert open_base(folder).digest != open_base(tiny_base).digest
 
 
+def test_what_a_base_says_of_itself_is_no_input(tmp_path, tiny_base):
+    folder = shutil.copytree(tiny_base, tmp_path / "tiny")
+    (folder / "README.md").write_text("other words")
+    (folder / "digests.json").write_text('{"format": 1, "sha256": {}}')
+    assert open_base(folder).digests == open_base(tiny_base).digests
+
+
 def test_a_folder_that_is_no_base_is_refused(tmp_path, tiny_base):
     with pytest.raises(InputError, match=r"not a base: model_index.json, unet, vae"):
         find_base(str(tmp_path), quiet())

@@ -80,9 +80,10 @@ function (`pretrain/damage.py`) and not people's taste; its scores are not the o
 {rows}
 
 UNet and text encoder saw {plain} plain pictures with {captions} captions each, VAE and predictor {mix} pictures of all
-styles. A tenth of the combinations of hair colour, clothes colour, place and animal was held out of all of it
-(`grammar.held_out`). Tokenizer: ChatGLM's own, as the diffsynth package ships it. Weights: half precision, averaged
-over training. Seed {seed}. What it can do, in figures: `bench/results/picturebook.json`.
+styles; a quarter of each batch of the predictor's are pictures that the base made. A tenth of the combinations of hair
+colour, clothes colour, place and animal was held out of all of it (`grammar.held_out`). Tokenizer: ChatGLM's own, as
+the diffsynth package ships it. Weights: half precision, averaged over training. Seed {seed}. What it can do, in
+figures: `bench/results/picturebook.json`.
 """
 
 
