@@ -60,6 +60,7 @@ class Plain:
     def __init__(self, unet: SDXLUNet, plan: TrainPlan) -> None:
         """`unet` has a LoRA injected."""
         self.unet = self.predict = unet
+        self._lora = list(injected_parameters(unet).values())  # looked for once, not at every step
         self.dtype: torch.dtype = getattr(torch, plan.dtype)
         self.checkpointing = plan.checkpointing != "none"
         # DiffSynth recomputes blocks in training mode only, which nothing else in this UNet knows.
@@ -67,7 +68,7 @@ class Plain:
 
     def trained(self) -> list[torch.nn.Parameter]:
         """What the optimizer changes."""
-        return list(injected_parameters(self.unet).values())
+        return self._lora
 
     def loss(self, batch: Batch) -> torch.Tensor:
         """The mean squared error of the noise."""
