@@ -29,9 +29,7 @@ _TRY_OUT = {
 }
 _RATES = {"watercolor": 6e-3}
 _RATE = 1e-2
-"""How the picture book learns a style, as the stories in stories/ do. Those that no story has learn at ink's rate: so
-watercolor.yaml's panels score 6.6 in crayon and 7.1 in papercut.
-"""
+"""How the picture book learns a style, as the stories in stories/ do; those that no story has learn at ink's rate."""
 
 NEGATIVE = {"zh": "模糊，杂乱，畸形，低质量", "en": "blurry, cluttered, deformed, low quality"}
 
