@@ -4,6 +4,7 @@ come. Neither the number of devices nor the order changes a picture's bytes.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from kolors_submit.engine import base as bases
+from kolors_submit.engine.cpu_decoder import SharedConvolutions
 from kolors_submit.engine.cpu_unet import on_cores, recorded
 from kolors_submit.engine.gpu_kernels import fast_attention
 from kolors_submit.engine.lora import Lora, merge
@@ -60,7 +62,9 @@ def draw(
     if not tasks:
         return
     compute = plan.compute
+    on_cpu = compute.device_kind == "cpu"
     batches = [range(start, min(start + compute.panels, len(tasks))) for start in range(0, len(tasks), compute.panels)]
+    idle_cores = on_cpu and len(batches) < len(os.sched_getaffinity(0))
 
     def work(batch: range, go_on: Callable[[], None]) -> None:
         def step(pictures: int) -> None:
@@ -71,7 +75,7 @@ def draw(
         models = networks.here()
         latents = sample(models.unet, [tasks[index] for index in batch], settings, compute, step)
         share = (time.monotonic() - begun) / len(batch)
-        with _room(models, plan):
+        with SharedConvolutions(forwards) if idle_cores else _room(models, plan):
             handed = []
             for index, latent in zip(batch, latents, strict=True):
                 begun = time.monotonic()
@@ -80,7 +84,7 @@ def draw(
         for one in handed:
             one.result()
 
-    attention = nullcontext() if compute.device_kind == "cpu" else fast_attention()
+    attention = nullcontext() if on_cpu else fast_attention()
     with ThreadPoolExecutor(WRITERS) as writers, core_pool() as forwards, attention:
         networks = _Networks(load, compute, forwards)
         networks.here()  # before the cores ask for them all at once

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,3 +77,22 @@ class Checkpoints:
             return Checkpoint(**values)
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None  # damaged from outside: an older one, or the start, gives the same result
+
+
+class Writer:
+    """Writes checkpoints in a thread of its own, one after the other, while training goes on."""
+
+    def __init__(self, checkpoints: Checkpoints, keep: int, thread: Executor) -> None:
+        """`keep`: how many stay."""
+        self.checkpoints, self.keep, self.thread = checkpoints, keep, thread
+        self._under_way: Future[Path] | None = None
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Begin to write a checkpoint, which nobody may change any more, when the one before is written."""
+        self.wait()
+        self._under_way = self.thread.submit(self.checkpoints.save, checkpoint, self.keep)
+
+    def wait(self) -> None:
+        """Until all is written. Raises OutsideError on a full disk."""
+        if self._under_way is not None:
+            self._under_way.result()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
 from lightning.pytorch import Callback, Trainer
@@ -17,7 +18,7 @@ from kolors_submit.interrupt import Hold, held
 from kolors_submit.meter import BudgetSpent
 from kolors_submit.run import Job
 from kolors_submit.story import Train
-from kolors_submit.train.checkpoint import Checkpoints
+from kolors_submit.train.checkpoint import Checkpoints, Writer
 from kolors_submit.train.logs import loggers, quiet_lightning
 from kolors_submit.train.module import LoraTraining
 from kolors_submit.train.network import Merged, Plain
@@ -39,7 +40,7 @@ class Keeper(Callback):
     def __init__(
         self,
         job: Job,
-        checkpoints: Checkpoints,
+        writer: Writer,
         advance: Callable[..., None],
         stop: Hold,
         sampler: Sampler | None,
@@ -48,7 +49,7 @@ class Keeper(Callback):
         self.rank = rank
         self.settings = job.story.train
         self.meter = job.report.meter
-        self.checkpoints = checkpoints
+        self.writer = writer
         self.advance = advance
         self.stop = stop
         self.sampler = sampler
@@ -83,6 +84,7 @@ class Keeper(Callback):
         if samples and self.sampler is not None:
             self.sampler(pl_module, step)
         if stopped is not None and not last:
+            self.writer.wait()
             raise stopped
         if seen:  # last, for where the budget is passed this raises, and the step is saved by then
             self.advance(seen, f"loss {pl_module.losses[-1]:.4f}")
@@ -106,7 +108,7 @@ class Keeper(Callback):
         self.longest, self.looked = max(self.longest, now - self.looked), now
         for step in range(self.logged, len(losses)):
             if not math.isfinite(losses[step]):
-                raise _not_finite("the loss", step + 1, self.settings, self.checkpoints)
+                raise _not_finite("the loss", step + 1, self.settings, self.writer)
             rate = self.settings.learning_rate * learning_rate_factor(self.settings, step)
             for logger in trainer.loggers:
                 logger.log_metrics({"loss": losses[step], "learning_rate": rate}, step + 1)
@@ -116,12 +118,13 @@ class Keeper(Callback):
     def _save(self, module: LoraTraining) -> None:
         checkpoint = module.checkpoint()
         if not all(bool(value.isfinite().all()) for value in checkpoint.lora.values()):
-            raise _not_finite("the LoRA", checkpoint.step, self.settings, self.checkpoints)
-        self.checkpoints.save(checkpoint, self.settings.keep)
+            raise _not_finite("the LoRA", checkpoint.step, self.settings, self.writer)
+        self.writer.save(checkpoint)
 
 
-def _not_finite(what: str, step: int, settings: Train, checkpoints: Checkpoints) -> InputError:
-    files = checkpoints.files()
+def _not_finite(what: str, step: int, settings: Train, writer: Writer) -> InputError:
+    writer.wait()
+    files = writer.checkpoints.files()
     kept = f"; the last good checkpoint is {files[-1]}" if files else "; no checkpoint was saved before"
     return InputError(
         f"{what} is not finite at step {step} of {settings.steps}{kept}. "
@@ -152,11 +155,14 @@ def fit(
         job.report.progress("train", settings.steps, module.start) as advance,
         quiet_lightning(),
         memory.arithmetic(),
+        ThreadPoolExecutor(1) as thread,
     ):
-        keeper = Keeper(job, checkpoints, advance, stop, sampler, rank)
+        writer = Writer(checkpoints, settings.keep, thread)
+        keeper = Keeper(job, writer, advance, stop, sampler, rank)
         trainer = _trainer(job, plan, keeper, module, rank)
         # A step's number is the whole batch: batch_size=None hands it on as it is.
         trainer.fit(module, DataLoader(batches, batch_size=None))  # type: ignore[arg-type]
+        writer.wait()
     if rank.is_first and "swanlab" in settings.log:
         import swanlab
 
@@ -183,7 +189,7 @@ def _trainer(job: Job, plan: TrainPlan, keeper: Keeper, module: LoraTraining, ra
         accumulate_grad_batches=settings.accumulation,
         gradient_clip_val=settings.max_grad_norm,
         deterministic=settings.deterministic,
-        logger=(rank.is_first and loggers(settings, run, keeper.checkpoints.fingerprint, module.start)) or False,
+        logger=(rank.is_first and loggers(settings, run, keeper.writer.checkpoints.fingerprint, module.start)) or False,
         callbacks=[keeper],
         plugins=[Environment(rank)],
         default_root_dir=run.train,

@@ -122,11 +122,11 @@ class LoraTraining(LightningModule):
             self.trainer.precision_plugin.load_state_dict(self._restored.scaler)
 
     def checkpoint(self) -> Checkpoint:
-        """The state after the last optimizer step."""
+        """A copy of the state after the last optimizer step, in main memory."""
         losses = self.collect_losses()
         return Checkpoint(
             step=len(losses),
-            lora={name: parameter.detach().cpu() for name, parameter in self.lora_parameters().items()},
+            lora={name: parameter.detach().to("cpu", copy=True) for name, parameter in self.lora_parameters().items()},
             optimizer=self.network.saved_state(self.trainer.optimizers[0].state_dict()["state"]),
             scaler=self.trainer.precision_plugin.state_dict() or None,
             losses=torch.tensor(losses),

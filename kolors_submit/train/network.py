@@ -83,8 +83,8 @@ class Plain:
         return mse_loss(prediction.float(), batch.noise)
 
     def saved_state(self, state: State) -> State:
-        """An optimizer's state by the LoRA's layers, as checkpoints hold it."""
-        return state
+        """A copy of an optimizer's state in main memory, by the LoRA's layers, as checkpoints hold it."""
+        return {number: _copied(values) for number, values in state.items()}
 
     def loaded_state(self, state: State) -> State:
         """The other way round."""
@@ -154,7 +154,7 @@ class Merged:
         return mse_loss(predicted.float(), batch.noise)
 
     def saved_state(self, state: State) -> State:
-        """An optimizer's state by the LoRA's layers, as checkpoints hold it."""
+        """A copy of an optimizer's state in main memory, by the LoRA's layers, as checkpoints hold it."""
         if not state:
             return {}
         whole = self.predict.vector.shape
@@ -162,11 +162,12 @@ class Merged:
         def part(value: Any, place: slice, shape: torch.Size) -> Any:
             if not isinstance(value, torch.Tensor):
                 return value
-            # Copies, or peft's optimizer would count one step for each layer.
-            return (value[place].view(shape) if value.shape == whole else value).clone()
+            # Not one tensor for all, or peft's optimizer would count one step for each layer.
+            return value[place].view(shape) if value.shape == whole else value.clone()
 
+        copied = _copied(state[0])
         return {
-            number: {name: part(value, place, shape) for name, value in state[0].items()}
+            number: {name: part(value, place, shape) for name, value in copied.items()}
             for number, (place, shape) in enumerate(self._places)
         }
 
@@ -183,6 +184,13 @@ class Merged:
             for number, (place, _) in enumerate(self._places):
                 joined[name][place] = state[number][name].flatten()
         return {0: joined}
+
+
+def _copied(values: dict[str, Any]) -> dict[str, Any]:
+    """What an optimizer knows of a parameter, as it is now, in main memory."""
+    return {
+        name: value.to("cpu", copy=True) if isinstance(value, torch.Tensor) else value for name, value in values.items()
+    }
 
 
 class _Apart(torch.autograd.Function):
