@@ -51,7 +51,7 @@ RUN --mount=type=cache,target=/root/.cache/uv \
     && python3 docker/sbom.py /tmp/lock.cdx.json image \
     && rm /tmp/lock.cdx.json \
     && if [ "${LOCK_SHA256}" != unknown ]; then [ "$(sha256sum < uv.lock)" = "${LOCK_SHA256}  -" ]; fi \
-    && mkdir --mode=1777 home runs weights
+    && mkdir --mode=1777 home runs weights reproductions
 
 # Whoever runs it, by --user or by a cluster's policy, has this home and this name: no entry in /etc/passwd is needed.
 # A driver that is too old is explained by the program, not refused by NVIDIA's container runtime.

@@ -41,9 +41,15 @@ run() {
   run_image "$image" "${options[@]}" -- "$@"
 }
 
+created() { "$ENGINE" image inspect --format '{{.Created}}' "$1" 2>/dev/null || true; }
+
+# What was built under the very name since is pushed as it is.
 push() {
   case $ENGINE in
-    docker | podman) "$ENGINE" tag "$image" "$1" && "$ENGINE" push "$1" ;;
+    docker | podman)
+      if [[ ! $(created "$1") > $(created "$image") ]]; then "$ENGINE" tag "$image" "$1"; fi
+      "$ENGINE" push "$1"
+      ;;
     buildah) buildah push "$image" "docker://$1" ;;
   esac
 }

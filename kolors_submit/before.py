@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-from kolors_submit.engine.memory import Compute
+from kolors_submit.engine.memory import Compute, stepping_down
+from kolors_submit.engine.plan import RenderPlan
 from kolors_submit.files import keep_only
 from kolors_submit.panels import PanelJob, panel_inputs, plans_of, render_panels
 from kolors_submit.run import Job
@@ -25,15 +26,23 @@ def render_before(job: Job) -> bool:
     bare, wanted = _without_lora(job), numbers(len(job.story.panels))
     # These are compared by eye: the batch that all panels share would be filled up to no purpose.
     plans = plans_of(job)
-    plan = next((plan for plan in plans if plan.compute.panels <= len(wanted)), plans[0])
-    panels = [_panel_job(bare, number, plan.compute) for number in wanted]
-    pending = [panel for panel in panels if not panel.record.is_done(panel.inputs)]
-    if pending:
-        job.report.stage(NAME, f"panels {', '.join(str(panel.number) for panel in pending)} without the LoRA")
+    small = [plan for plan in plans if plan.compute.panels <= len(wanted)] or plans
+
+    def pending(plan: RenderPlan) -> list[PanelJob]:
+        panels = [_panel_job(bare, number, plan.compute) for number in wanted]
+        return [panel for panel in panels if not panel.record.is_done(panel.inputs)]
+
+    def attempt(plan: RenderPlan) -> None:
+        panels = pending(plan)
+        job.report.stage(NAME, f"panels {', '.join(str(panel.number) for panel in panels)} without the LoRA")
         # At strength zero the LoRA adds zeros: these are the base's own weights.
-        render_panels(bare, pending, plan, job.run.lora, partial(_leave_out, job))
-    keep_only(job.run.folder / NAME, [panel.path for panel in panels])
-    return bool(pending)
+        render_panels(bare, panels, plan, job.run.lora, partial(_leave_out, job))
+
+    missing = bool(pending(small[0]))
+    if missing:
+        stepping_down(small, attempt, job.report.note)
+    keep_only(job.run.folder / NAME, [job.run.before(number) for number in wanted])
+    return missing
 
 
 def numbers(panels: int) -> list[int]:

@@ -14,7 +14,7 @@ from kolors_submit import base_names
 from kolors_submit.container import changed_source, this_image
 from kolors_submit.device import main_memory, read_cuda, why_no_cuda
 from kolors_submit.errors import InputError, OutsideError
-from kolors_submit.files import free_bytes
+from kolors_submit.files import expanded, free_bytes
 from kolors_submit.hold import LOCK, holder, is_held
 from kolors_submit.hub import known as hubs
 from kolors_submit.locked_packages import differences
@@ -222,9 +222,9 @@ def _base_name(wanted: str) -> str:
         cuda = read_cuda()
         carried = cuda is not None and cuda.usable and cuda.memory >= SMALLEST_GPU
         return base_names.KOLORS if carried else base_names.PICTUREBOOK
-    if wanted not in base_names.NAMED and not Path(wanted).is_dir():
+    if wanted not in base_names.NAMED and not expanded(wanted).is_dir():
         raise InputError(f"--base {wanted}: no such folder; choose auto, kolors, picturebook or a base's folder")
-    return wanted if wanted in base_names.NAMED else Path(wanted).resolve().name
+    return wanted if wanted in base_names.NAMED else expanded(wanted).resolve().name
 
 
 def _runs(runs: Path) -> Iterator[Finding]:

@@ -78,11 +78,11 @@ def write_error(path: Path, error: OSError) -> OutsideError:
     advice = {
         errno.ENOSPC: "the disk is full; free some space and run again",
         errno.EDQUOT: "the disk quota is used up; free some space and run again",
-        errno.EACCES: "no permission to write there; choose another folder with --runs, or fix its ownership",
-        errno.EPERM: "no permission to write there; choose another folder with --runs, or fix its ownership",
+        errno.EACCES: "no permission to write there; choose another folder, or fix its ownership",
+        errno.EPERM: "no permission to write there; choose another folder, or fix its ownership",
         errno.ENOTDIR: "a file stands where a folder has to be; choose another folder, or move that file",
         errno.EEXIST: "a file stands where a folder has to be; choose another folder, or move that file",
-        errno.EROFS: "the file system is read-only; choose another folder with --runs",
+        errno.EROFS: "the file system is read-only; choose another folder",
     }.get(error.errno or 0, f"{error.strerror or error}; run again")
     return OutsideError(f"cannot write {path}: {advice}")
 
@@ -135,7 +135,7 @@ def read_json(path: Path) -> Any:
 
 
 def keep_only(folder: Path, keep: Iterable[Path]) -> None:
-    """Delete every file below `folder` that is not in `keep`, and the folders this empties."""
+    """Delete every link below `folder`, every file that is not in `keep`, and the folders this empties."""
     wanted = {path.resolve() for path in keep}
     for path in sorted(folder.rglob("*"), reverse=True):
         if path.is_symlink() or (path.is_file() and path.resolve() not in wanted):

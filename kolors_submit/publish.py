@@ -76,6 +76,8 @@ def publish(bundle: Path, target: Target, report: Reporter) -> dict[str, Any]:
         if target.dry_run:
             _say_plan(plan, files, report)
             return _summary(repository, opened.story, display_name, folder, plan)
+        if plan.exists and (target.private or target.display_name):
+            report.note(f"{name} exists already: --private and --display-name are for a new one; see {repository.page}")
         _send(folder, plan, repository, display_name, target.private, report)
         _compare(folder, files, repository)
         _tag(repository, folder, report)

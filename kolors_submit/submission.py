@@ -49,11 +49,12 @@ def open_job(place: Place, report: Reporter, ask: Ask | None = None) -> Job:
         report.note("--set without --name changes this story's usual run folder; --name r32 would keep both")
     meter = make_meter(place.price, place.budget)
     written = _refuse_call(place)
+    device = find_device(place.device)
     base = find_base(place.base, report, place.device, ask, place.yes)
     story = load_story(place.story, base.name, place.settings)
     run = run_folder(place.runs, place.story, base.name, place.name)
     report = dataclasses.replace(report, meter=meter)
-    return Job(story, base, run, find_device(place.device), report, place.vram, place.story, written)
+    return Job(story, base, run, device, report, place.vram, place.story, written)
 
 
 def find_bundle(place: Place, report: Reporter, ask: Ask | None = None) -> Run:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
-from kolors_submit import panels
+from kolors_submit import before, panels
 from kolors_submit.before import numbers, render_before
+from kolors_submit.engine.plan import RenderPlan
+from kolors_submit.panels import plans_of
 from kolors_submit.report import quiet
 from kolors_submit.run import Job, Run
 from kolors_submit.weights import open_base
@@ -33,6 +38,24 @@ def test_another_lora_changes_nothing(job: Job) -> None:
     write_lora(job.run, seed=1)
     assert not render_before(job)
     assert {number: job.run.before(number).read_bytes() for number in (1, 5)} == pictures
+
+
+def test_a_plan_that_does_not_fit_gives_way_to_a_leaner_one(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = plans_of(job)[0]
+    large = replace(plain, cuda_graph=True)
+    tried = []
+
+    def drawn(bare: Job, pending: Any, plan: RenderPlan, *rest: Any) -> None:
+        tried.append(plan)
+        if plan == large:
+            raise torch.OutOfMemoryError
+        panels.render_panels(bare, pending, plan, *rest)
+
+    monkeypatch.setattr(before, "plans_of", lambda _: (large, plain))
+    monkeypatch.setattr(before, "render_panels", drawn)
+    assert render_before(job)
+    assert tried == [large, plain]
+    assert job.run.before(1).exists() and job.run.before(5).exists()
 
 
 def test_a_picture_that_shows_nothing_is_left_out_once(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:

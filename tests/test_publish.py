@@ -352,6 +352,13 @@ def test_a_display_name_that_is_not_the_storys(hub, entry, capsys, name, said):
     assert said in capsys.readouterr().err and hub.repositories[NAME].display_name == name
 
 
+@pytest.mark.parametrize("options", [["--private"], ["--display-name", "示例队-可图Kolors训练-雨天的猫"], []])
+def test_what_only_a_new_repository_takes_is_said_of_an_old_one(hub, entry, capsys, options):
+    send(entry)
+    assert cli.run(["publish", str(entry), "--repo", NAME, *options]) == 0
+    assert (f"{NAME} exists already: --private and --display-name" in capsys.readouterr().err) == bool(options)
+
+
 def test_the_story_names_the_repository(hub, entry):
     assert story().submission.repository == "team/Rainy-Cat"
     hub.accounts = {"ms-good": ("team", True)}

@@ -148,6 +148,17 @@ def test_a_story_with_mistakes_stops_before_anything_is_made(tmp_path, tiny_base
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_device_that_is_not_here_is_said_before_weights_are_fetched(tmp_path, monkeypatch):
+    def missing(device):
+        raise InputError(f"no {device} here")
+
+    story = write_story(tmp_path / "story.yaml", story_values(write_pictures(tmp_path / "pictures")))
+    monkeypatch.setattr(submission, "find_device", missing)
+    monkeypatch.setattr(submission, "find_base", lambda *_: pytest.fail("fetched"))
+    with pytest.raises(InputError, match="no cuda here"):
+        submission.open_job(submission.Place(story, "kolors", tmp_path / "runs", device="cuda", yes=True), quiet())
+
+
 def test_a_second_process_is_told_who_holds_the_folder(finished, tiny_base):
     story, runs, _ = finished
     job = submission.open_job(submission.Place(story, str(tiny_base), runs, device="cpu"), quiet())

@@ -54,6 +54,10 @@ RULES: tuple[tuple[str, Rule], ...] = (
 """Each with the name that its own failure, or its having nothing to say, is reported under."""
 
 
+MAX_FINDINGS = 100
+"""Of one rule; a stranger's file could break it a million times."""
+
+
 class CheckError(RuleError):
     """A bundle that breaks rules; `problems` holds every failure and warning."""
 
@@ -119,6 +123,8 @@ def _apply(name: str, rule: Rule, bundle: Opened) -> list[Finding]:
     found: list[Finding] = []
     try:
         for finding in rule(bundle):
+            if len(found) == MAX_FINDINGS:
+                return [*found, fail(name, f"there is more than these {MAX_FINDINGS}")]
             found.append(finding)
     except NewerFormat:
         raise

@@ -60,6 +60,7 @@ def command(
     """
     from kolors_submit import explore
     from kolors_submit.files import file_digest
+    from kolors_submit.stale import refuse_stale
 
     if picks is not None and pick is not None:
         raise click.UsageError("--apply and --pick both choose; give one")
@@ -71,6 +72,8 @@ def command(
     with job.run.hold("explore"):
         chosen = explore.read_picks(picks) if picks is not None else None
         if chosen is None:
+            # A LoRA from elsewhere has no record here; candidates of an outdated one would be no later panel's.
+            refuse_stale(job, [stage for stage in ("data", "train") if job.run.stage(stage).path.is_file()])
             explored = explore.explore(job, grid, story.name)
             answer.outputs |= explore.outputs(job)
             answer.metrics["explored"] = explored

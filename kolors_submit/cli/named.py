@@ -29,8 +29,11 @@ PLACE = {
     "name": "--name",
     "device": "--device",
     "yes": "--yes",
+    "vram": "--vram",
+    "price": "--price",
+    "budget": "--budget",
 }
-"""What says in which run folder a story's bundle lies."""
+"""What says in which run folder a story's bundle lies, and how that was made."""
 
 
 def named_bundle(

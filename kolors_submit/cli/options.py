@@ -83,22 +83,31 @@ def placed(function: Decorated) -> Decorated:
     return function
 
 
-def computed(function: Decorated) -> Decorated:
-    """--vram, --price, --budget: on verbs that compute for long. No result depends on the last two."""
+def computed(function: Decorated, *, hidden: bool = False) -> Decorated:
+    """--vram, --price, --budget: on verbs that compute for long. No result depends on the last two.
+
+    They are hidden where a call only shares its options with one that computes.
+    """
     options = (
         click.option(
-            "--vram", type=Finite(min=1), metavar="GB", help="Stay within the memory of a card sold with this much."
+            "--vram",
+            type=Finite(min=1),
+            metavar="GB",
+            hidden=hidden,
+            help="Stay within the memory of a card sold with this much.",
         ),
         click.option(
             "--price",
             type=Finite(min=0, min_open=True),
             metavar="MONEY",
+            hidden=hidden,
             help="Hourly price of this machine; shows the running cost.",
         ),
         click.option(
             "--budget",
             type=Finite(min=0, min_open=True),
             metavar="MONEY",
+            hidden=hidden,
             help="Save and stop (exit 3) before this call costs more.",
         ),
     )

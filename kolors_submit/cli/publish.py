@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import click
 
 from kolors_submit.cli.answer import Answer
 from kolors_submit.cli.named import named_bundle
-from kolors_submit.cli.options import placed, reporter, said
+from kolors_submit.cli.options import computed, placed, reporter, said
 from kolors_submit.hub.known import HUBS
 
 
@@ -26,6 +27,7 @@ from kolors_submit.hub.known import HUBS
 @click.option("--demonstration", is_flag=True, help="Publish even what was not made on Kolors.")
 @click.option("--dry-run", is_flag=True, help="Check everything and say what would be sent.")
 @placed
+@partial(computed, hidden=True)  # make submission PUSH=1 hands on what the submission was made with
 @said
 @click.pass_obj
 def command(answer: Answer, /, bundle: Path | None, story: Path | None, quiet: bool, **options: Any) -> None:

@@ -12,6 +12,7 @@ from kolors_submit.base_names import NAMED
 from kolors_submit.cli.answer import Answer, problem
 from kolors_submit.cli.options import reporter, said
 from kolors_submit.errors import InputError
+from kolors_submit.files import expanded
 
 if TYPE_CHECKING:
     from kolors_submit.story import Story
@@ -91,9 +92,9 @@ def _base_name(base: str, story: Story) -> str:
     known = dict.fromkeys((*NAMED, *story.bases))
     if base in known:
         return base
-    if not Path(base).is_dir():
+    if not expanded(base).is_dir():
         raise InputError(f"--base {base}: no such base; choose {', '.join(known)} or a base's folder")
-    return Path(base).resolve().name
+    return expanded(base).resolve().name
 
 
 @command.command("schema", short_help="Write the JSON schema that editors use.")

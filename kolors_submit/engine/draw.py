@@ -19,7 +19,7 @@ from kolors_submit.engine.cpu_decoder import SharedConvolutions
 from kolors_submit.engine.cpu_unet import on_cores, recorded
 from kolors_submit.engine.gpu_kernels import fast_attention
 from kolors_submit.engine.lora import Lora, merge
-from kolors_submit.engine.memory import Compute, compute_all, core_pool
+from kolors_submit.engine.memory import Compute, arithmetic, compute_all, core_pool
 from kolors_submit.engine.sampler import Task, UNet, decode, sample
 
 if TYPE_CHECKING:
@@ -117,7 +117,8 @@ def load_models(base: Base, lora: Lora | None, settings: Render, plan: RenderPla
     # What is to be held in 8 bits may not fit on the device in full.
     unet = bases.load_unet(base, "cpu" if compute.eight_bit else compute.device_kind, compute.torch_dtype)
     if lora is not None:
-        merge(unet, lora, settings.lora_strength)
+        with arithmetic() if compute.device_kind == "cpu" else nullcontext():
+            merge(unet, lora, settings.lora_strength)
     decoder = bases.load_vae_decoder(base, compute.device_kind, compute.torch_dtype)
     if compute.device_kind == "cpu":
         return Models(recorded(unet, bases.config(base, "text_encoder")["hidden_size"], settings), decoder)

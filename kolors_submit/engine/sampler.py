@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from kolors_submit.story import Render
 
 UNet = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
-"""Latents, timestep [1], text, sizes and pooled text to the noise: DiffSynth's UNet, or `Accelerated`."""
+"""Latents, timestep [1], text, sizes and pooled text to the noise: DiffSynth's UNet, or what a device makes of it."""
 
 PIXELS_PER_LATENT = 8
 LATENT_CHANNELS = 4

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from kolors_submit import base_names
 from kolors_submit.errors import InputError
+from kolors_submit.files import expanded
 from kolors_submit.weights import PICTUREBOOK, Base
 
 if TYPE_CHECKING:
@@ -139,10 +140,11 @@ def _configs(base: str) -> Iterable[tuple[str, Config]]:
     if base in ("auto", base_names.PICTUREBOOK):
         yield base_names.PICTUREBOOK, bases.config(Base(base_names.PICTUREBOOK, PICTUREBOOK, {}), "unet")
     if base not in ("auto", *base_names.NAMED):
-        if not Path(base).is_dir():
+        folder = expanded(base)
+        if not folder.is_dir():
             raise InputError(f"{base} is not a base; name {', '.join(base_names.NAMED)} or a base's folder")
-        name = Path(base).resolve().name
-        yield name, bases.config(Base(name, Path(base), {}), "unet")
+        name = folder.resolve().name
+        yield name, bases.config(Base(name, folder, {}), "unet")
 
 
 def _prove(path: Path, to: str, lora: Lora, config: Config, alphas: tuple[float, ...]) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from kolors_submit.base_names import PICTUREBOOK
 from kolors_submit.errors import InputError, OutsideError
 from kolors_submit.files import file_digest, free_bytes, keep_only, write_error
+from kolors_submit.hold import LOCK
 from kolors_submit.hub import HUBS, list_files, open_hub
 from kolors_submit.hub.repository import Listed, Repository, name_problems
 from kolors_submit.report import Reporter
@@ -72,7 +73,18 @@ def is_public(pictures: str) -> bool:
 
 
 def refuse_overlap(source: HubSource | Path, out: Path) -> None:
-    """Raises InputError where results would lie in the entry, and spoil it, or the entry where results are written."""
+    """Raises InputError where results would replace somebody's work.
+
+    That is where they would lie in the entry, or the entry where they are written; and where the folder holds a
+    training, or what no earlier call put there.
+    """
+    if any((out / "stages" / f"{stage}.json").exists() for stage in ("data", "train")):
+        raise InputError(
+            f"{out} is the run folder of a story, whose LoRA this would replace; choose another folder with --out"
+        )
+    for folder in (out / "bundle", out / "entry"):
+        if not (out / LOCK).exists() and folder.is_dir() and any(folder.iterdir()):
+            raise InputError(f"{folder} holds files that this would replace; choose another folder with --out")
     if not isinstance(source, Path):
         return
     entry, folder = source.resolve(), out.resolve()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
+from kolors_submit.errors import InputError
 from kolors_submit.importing import readme, tables, workflow
 from kolors_submit.importing.labels import ordinal
 from kolors_submit.importing.pictures import Picture, candidates, is_training, match, open_picture
@@ -30,7 +31,8 @@ def read_panels(folder: Path, names: Sequence[str], images: str | None, notes: N
             notes.remark(picture.remark)
     names = [name for name in names if not is_training(str(PurePosixPath(name).parent))]
     rows, for_all = _workflows(folder, names, pictures, notes)
-    written = list(_written(folder, names))
+    texts = _texts(folder, names, notes)
+    written = list(_written(folder, names, texts))
     for name in of_kind(names, TABLES):
         for unclear in tables.unclear(read_text(folder / name), name):
             notes.remark(unclear)
@@ -44,16 +46,16 @@ def read_panels(folder: Path, names: Sequence[str], images: str | None, notes: N
             )
         for name, row in matched.items():
             told[name].append(row)
-    for_all += [readme.settings(read_text(folder / name), name) for name in of_kind(names, TEXTS)]
+    for_all += [readme.settings(text, name) for name, text in texts.items()]
     told = {name: [*some, *for_all] for name, some in told.items()}
     read = {where for where, some in written if some}
-    silent = [name for name in of_kind(names, TEXTS) if name not in read]
+    silent = [name for name in texts if name not in read]
     return panels_of([picture.name for picture in pictures], told, notes, silent)
 
 
 def title_in(folder: Path, names: Sequence[str]) -> str | None:
     """The title of the README that lies highest."""
-    found = [name for name in of_kind(names, TEXTS) if PurePosixPath(name).stem.lower().startswith("readme")]
+    found = [name for name in of_kind(names, TEXTS) if _is_readme(name)]
     highest = min(found, key=lambda name: (name.count("/"), name), default=None)
     return readme.title_of(read_text(folder / highest)) if highest else None
 
@@ -77,9 +79,25 @@ def _workflows(
     return ("the workflow files", found), []
 
 
-def _written(folder: Path, names: Sequence[str]) -> Iterator[Rows]:
+def _is_readme(name: str) -> bool:
+    return PurePosixPath(name).stem.lower().startswith("readme")
+
+
+def _texts(folder: Path, names: Sequence[str], notes: Notes) -> dict[str, str]:
+    """The running texts; another than a README that cannot be used, such as a terminal's log, is only remarked."""
+    texts = {}
+    for name in of_kind(names, TEXTS):
+        try:
+            texts[name] = read_text(folder / name)
+        except InputError as error:
+            if _is_readme(name):
+                raise
+            notes.remark(f"{name} is not used: {error}")
+    return texts
+
+
+def _written(folder: Path, names: Sequence[str], texts: Mapping[str, str]) -> Iterator[Rows]:
     """What tables say, then code, then running text."""
-    texts = {name: read_text(folder / name) for name in of_kind(names, TEXTS)}
     for name in of_kind(names, TABLES):
         yield name, tables.csv_rows(read_text(folder / name), name)
     for reader in (tables.markdown_rows, readme.code_rows, readme.text_rows, readme.listed_rows):

@@ -16,7 +16,7 @@ from kolors_submit.story.model import (
     Submission,
     Train,
 )
-from kolors_submit.story.prompts import MAX_TOKENS, Prompt, UnknownName, panel_prompt, token_count
+from kolors_submit.story.prompts import MAX_TOKENS, Prompt, PromptError, panel_prompt, token_count
 
 __all__ = [
     "MAX_TOKENS",
@@ -30,6 +30,7 @@ __all__ = [
     "Panel",
     "Problem",
     "Prompt",
+    "PromptError",
     "Render",
     "Story",
     "StoryError",
@@ -37,7 +38,6 @@ __all__ = [
     "Submission",
     "TaggerCaptions",
     "Train",
-    "UnknownName",
     "VisionCaptions",
     "load_story",
     "oversized",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,12 @@ from pydantic import ValidationError
 
 from kolors_submit.story.document import Document, Location, Problem, StoryError, hidden_problems, read_document
 from kolors_submit.story.model import PANELS, SCHEMA, Panel, Story, Style
-from kolors_submit.story.prompts import MAX_TOKENS, UnknownName, panel_prompt, split_at_limit, token_count
+from kolors_submit.story.prompts import MAX_TOKENS, PromptError, panel_prompt, split_at_limit, token_count
 from kolors_submit.story.sentences import sentence
 from kolors_submit.story.settings import with_settings
+
+MAX_FOUND = 50
+"""Mistakes of a kind that are said; a stranger's story could have a million."""
 
 OVERSIZED, LONGEST = 2.5, 1.4
 """Times a base's own area above which training pictures, and times its own side above which panels, are too large.
@@ -94,12 +98,14 @@ def validate(document: Document) -> tuple[Story | None, list[Problem]]:
     try:
         story = Story.model_validate(document.values)
     except ValidationError as error:
-        found = [(_location(document.values, item), item) for item in error.errors()]
+        found = [(_location(document.values, item), item) for item in error.errors()[:MAX_FOUND]]
         problems += [document.problem(path, sentence(item, path)) for path, item in found]
+        if more := error.error_count() - len(found):
+            problems.append(document.problem((), f"has {more:,} more mistakes"))
     if isinstance(schema, int) and schema < 1:
         problems.append(document.problem(("schema",), f"is {schema}; the first format is 1"))
     problems += _panel_count_problem(document)
-    problems += [] if hidden else _prompt_problems(document, story)
+    problems += [] if hidden else islice(_prompt_problems(document, story), MAX_FOUND)
     problems.sort(key=lambda problem: problem.line or 0)
     return (None if problems else story), problems
 
@@ -112,23 +118,21 @@ def _panel_count_problem(document: Document) -> list[Problem]:
     return [document.problem(("panels",), f"the contest asks for at least {PANELS} panels, here are {len(panels)}")]
 
 
-def _prompt_problems(document: Document, story: Story | None) -> list[Problem]:
+def _prompt_problems(document: Document, story: Story | None) -> Iterator[Problem]:
     """Unknown names and prompts over the token limit; found also where other parts of the story are wrong."""
-    problems = []
     story = story or _words_only(document.values)
     for index, panel in _panels(document.values):
         try:
             prompt = panel_prompt(story, panel)
-        except UnknownName as error:
-            problems.append(document.problem(("panels", index, "prompt"), str(error)))
+        except PromptError as error:
+            yield document.problem(("panels", index, "prompt"), str(error))
             continue
         for field, text in (("prompt", prompt.positive), ("negative", prompt.negative)):
             count = token_count(text)
             if count > MAX_TOKENS:
                 cut = split_at_limit(text)[1]
                 message = f"is {count} tokens, {count - MAX_TOKENS} too many; the model would not read: …{cut[:120]}"
-                problems.append(document.problem(("panels", index, field), message))
-    return problems
+                yield document.problem(("panels", index, field), message)
 
 
 def _panels(values: dict[str, Any]) -> Iterator[tuple[int, Panel]]:

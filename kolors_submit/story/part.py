@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 MAX_LINE = 200
 """Characters of what stands as one line on the sheet, the page and the card; the sheet shows fewer."""
 
-Line = Annotated[str, Field(max_length=MAX_LINE)]
+
+def _one_line(text: str) -> str:
+    if len(text.splitlines()) > 1:
+        raise ValueError("has a line break; it has to be one line")
+    return text
+
+
+Line = Annotated[str, Field(max_length=MAX_LINE), AfterValidator(_one_line)]
 Text = Annotated[str, Field(max_length=10_000)]
 
 

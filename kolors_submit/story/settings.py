@@ -40,13 +40,14 @@ def with_settings(values: dict[str, Any], settings: Sequence[str]) -> dict[str, 
 
 
 def _step(target: Any, part: str, setting: str) -> Any:
-    if isinstance(target, list):
-        return target[_index(target, part, setting)]
-    if target.get(part) is None:
-        target[part] = {}
-    if not isinstance(target[part], dict | list):
+    key = _index(target, part, setting) if isinstance(target, list) else part
+    if isinstance(target, list) or target.get(key) is not None:
+        inner = target[key]
+    else:
+        inner = target[key] = {}
+    if not isinstance(inner, dict | list):
         raise InputError(f"--set {setting}: {part} has no settings of its own")
-    return target[part]
+    return inner
 
 
 def _index(items: list[Any], part: str, setting: str) -> int:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
-from concurrent.futures import Executor, Future
+from collections.abc import Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,12 +47,18 @@ class Checkpoints:
         return self.folder / f"step-{step:07d}.ckpt"
 
     def save(self, checkpoint: Checkpoint, keep: int) -> Path:
-        """Write a checkpoint whole or not at all, then delete all but the newest `keep`."""
+        """Write a checkpoint whole or not at all, then delete all but the newest `keep`.
+
+        Files of later steps could not be read, or training would have gone on from them.
+        """
         buffer = io.BytesIO()  # torch.save reports a full disk as a RuntimeError without a reason
         torch.save({"fingerprint": self.fingerprint, **vars(checkpoint)}, buffer)
         path = write_bytes(self.path(checkpoint.step), buffer.getvalue())
-        for old in self.files()[:-keep]:
-            old.unlink()
+        files = self.files()
+        kept = [file for file in files if file <= path][-keep:]
+        for file in files:
+            if file not in kept:
+                file.unlink()
         return path
 
     def files(self) -> list[Path]:
@@ -80,10 +88,10 @@ class Checkpoints:
 
 
 class Writer:
-    """Writes checkpoints in a thread of its own, one after the other, while training goes on."""
+    """Writes checkpoints one after the other while training goes on."""
 
     def __init__(self, checkpoints: Checkpoints, keep: int, thread: Executor) -> None:
-        """`keep`: how many stay."""
+        """`keep`: how many stay; `thread` writes them."""
         self.checkpoints, self.keep, self.thread = checkpoints, keep, thread
         self._under_way: Future[Path] | None = None
 
@@ -92,7 +100,26 @@ class Writer:
         self.wait()
         self._under_way = self.thread.submit(self.checkpoints.save, checkpoint, self.keep)
 
+    def check(self) -> None:
+        """Raise OutsideError where writing has met a full disk."""
+        if self._under_way is not None and self._under_way.done():
+            self._under_way.result()
+
     def wait(self) -> None:
         """Until all is written. Raises OutsideError on a full disk."""
         if self._under_way is not None:
             self._under_way.result()
+
+
+@contextmanager
+def writing(checkpoints: Checkpoints, keep: int) -> Iterator[Writer]:
+    """A writer, all of whose checkpoints are written when the block ends, however it does.
+
+    Raises OutsideError on a full disk, whatever else ended the block: nobody is to be told that his work is saved.
+    """
+    with ThreadPoolExecutor(1) as thread:
+        writer = Writer(checkpoints, keep, thread)
+        try:
+            yield writer
+        finally:
+            writer.wait()

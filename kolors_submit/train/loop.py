@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
 from lightning.pytorch import Callback, Trainer
@@ -18,7 +17,7 @@ from kolors_submit.interrupt import Hold, held
 from kolors_submit.meter import BudgetSpent
 from kolors_submit.run import Job
 from kolors_submit.story import Train
-from kolors_submit.train.checkpoint import Checkpoints, Writer
+from kolors_submit.train.checkpoint import Checkpoints, Writer, writing
 from kolors_submit.train.logs import loggers, quiet_lightning
 from kolors_submit.train.module import LoraTraining
 from kolors_submit.train.network import Merged, Plain
@@ -71,6 +70,7 @@ class Keeper(Callback):
         step, rest = divmod(batch + 1, self.settings.accumulation)
         if rest:
             return
+        self.writer.check()
         if step == pl_module.start + 1 and pl_module.device.type != "cpu":
             self.looked = time.monotonic()  # the first step compiles, and waits for more than any later one
         last = step == self.settings.steps
@@ -79,15 +79,19 @@ class Keeper(Callback):
         saves = last or stopped is not None or step % self.settings.save_every == 0
         samples = self.settings.sample_every is not None and step % self.settings.sample_every == 0
         seen = self._look(trainer, pl_module) if saves or samples or looks else 0
-        if saves and self.rank.is_first:
+        if saves:
             self._save(pl_module)
         if samples and self.sampler is not None:
             self.sampler(pl_module, step)
         if stopped is not None and not last:
-            self.writer.wait()
             raise stopped
-        if seen:  # last, for where the budget is passed this raises, and the step is saved by then
-            self.advance(seen, f"loss {pl_module.losses[-1]:.4f}")
+        if seen:
+            try:
+                self.advance(seen, f"loss {pl_module.losses[-1]:.4f}")
+            except BudgetSpent:  # sooner than foreseen: a sample picture took its time
+                if not saves:
+                    self._save(pl_module)
+                raise
 
     def _stopped(self, trainer: Trainer, step: int, looks: bool) -> BudgetSpent | Interrupted | None:
         """Why training ends with this step, if it does; several processes ask the first, when they look."""
@@ -116,8 +120,10 @@ class Keeper(Callback):
         return seen
 
     def _save(self, module: LoraTraining) -> None:
+        if not self.rank.is_first:
+            return
         checkpoint = module.checkpoint()
-        if not all(bool(value.isfinite().all()) for value in checkpoint.lora.values()):
+        if not all(bool(parameter.isfinite().all()) for parameter in module.trained):
             raise _not_finite("the LoRA", checkpoint.step, self.settings, self.writer)
         self.writer.save(checkpoint)
 
@@ -155,14 +161,12 @@ def fit(
         job.report.progress("train", settings.steps, module.start) as advance,
         quiet_lightning(),
         memory.arithmetic(),
-        ThreadPoolExecutor(1) as thread,
+        writing(checkpoints, settings.keep) as writer,
     ):
-        writer = Writer(checkpoints, settings.keep, thread)
         keeper = Keeper(job, writer, advance, stop, sampler, rank)
         trainer = _trainer(job, plan, keeper, module, rank)
         # A step's number is the whole batch: batch_size=None hands it on as it is.
         trainer.fit(module, DataLoader(batches, batch_size=None))  # type: ignore[arg-type]
-        writer.wait()
     if rank.is_first and "swanlab" in settings.log:
         import swanlab
 

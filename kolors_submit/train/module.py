@@ -126,7 +126,7 @@ class LoraTraining(LightningModule):
         losses = self.collect_losses()
         return Checkpoint(
             step=len(losses),
-            lora={name: parameter.detach().to("cpu", copy=True) for name, parameter in self.lora_parameters().items()},
+            lora=self.network.saved_lora(),
             optimizer=self.network.saved_state(self.trainer.optimizers[0].state_dict()["state"]),
             scaler=self.trainer.precision_plugin.state_dict() or None,
             losses=torch.tensor(losses),

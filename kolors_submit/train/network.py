@@ -5,7 +5,7 @@ samples, or on a GPU `engine.lora_unet`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -82,8 +82,12 @@ class Plain:
         )
         return mse_loss(prediction.float(), batch.noise)
 
+    def saved_lora(self) -> dict[str, torch.Tensor]:
+        """A copy of the LoRA in main memory, by its names in the UNet."""
+        return _copied(injected_parameters(self.unet))
+
     def saved_state(self, state: State) -> State:
-        """A copy of an optimizer's state in main memory, by the LoRA's layers, as checkpoints hold it."""
+        """A copy of an optimizer's state in main memory, by the LoRA's layers."""
         return {number: _copied(values) for number, values in state.items()}
 
     def loaded_state(self, state: State) -> State:
@@ -153,8 +157,14 @@ class Merged:
         predicted = self.predict(batch.noisy, batch.timesteps, batch.text, batch.sizes, batch.pooled, vector)
         return mse_loss(predicted.float(), batch.noise)
 
+    def saved_lora(self) -> dict[str, torch.Tensor]:
+        """A copy of the LoRA in main memory, by its names in the UNet."""
+        whole = _copied({"": self.predict.vector})[""]
+        parts = [whole[place].view(shape) for place, shape in self._places]
+        return dict(zip(injected_parameters(self.unet), parts, strict=True))
+
     def saved_state(self, state: State) -> State:
-        """A copy of an optimizer's state in main memory, by the LoRA's layers, as checkpoints hold it."""
+        """A copy of an optimizer's state in main memory, by the LoRA's layers."""
         if not state:
             return {}
         whole = self.predict.vector.shape
@@ -186,11 +196,15 @@ class Merged:
         return {0: joined}
 
 
-def _copied(values: dict[str, Any]) -> dict[str, Any]:
-    """What an optimizer knows of a parameter, as it is now, in main memory."""
-    return {
-        name: value.to("cpu", copy=True) if isinstance(value, torch.Tensor) else value for name, value in values.items()
-    }
+def _copied(values: Mapping[str, Any]) -> dict[str, Any]:
+    """With tensors as they are now, in main memory: pinned, since training waits for what comes from a GPU."""
+
+    def copy(value: Any) -> Any:
+        if not isinstance(value, torch.Tensor):
+            return value
+        return torch.empty_like(value, device="cpu", pin_memory=value.is_cuda).copy_(value.detach())
+
+    return {name: copy(value) for name, value in values.items()}
 
 
 class _Apart(torch.autograd.Function):

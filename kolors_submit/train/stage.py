@@ -111,7 +111,10 @@ def _plans(job: Job, pictures: Sequence[Picture], machine: Machine) -> tuple[Tra
     settings = job.story.train
     config = bases.config(job.base, "unet")
     shapes = loras.layer_shapes(config)
-    targeted = [shape for name, shape in shapes.items() if name.endswith(settings.targets)]
+    endings = tuple(f".{target}" for target in settings.targets)
+    targeted = [shape for name, shape in shapes.items() if f".{name}".endswith(endings)]
+    if not targeted:
+        raise InputError(f"train.targets {', '.join(settings.targets)}: no such layers in this base")
     lora_parameters = sum(settings.rank * (shape[0] + shape[1:].numel()) for shape in targeted)
     areas = [picture.width * picture.height // PIXELS_PER_LATENT**2 for picture in pictures]
     sizes = Sizes(count_parameters(job.base, "unet"), count_parameters(job.base, "text_encoder"), max(areas))

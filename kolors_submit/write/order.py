@@ -92,7 +92,7 @@ def make_order(
     idea = " ".join((idea or "").split())
     if not idea and not scenes:
         raise InputError("say what the story is about, or list its scenes with --outline FILE")
-    count = panels or len(scenes) or PANELS
+    count = (len(scenes) or PANELS) if panels is None else panels
     if scenes and count != len(scenes):
         raise InputError(
             f"{outline} has {len(scenes)} scenes (one per line), but --panels says {count}; make them agree"

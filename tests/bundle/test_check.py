@@ -18,7 +18,8 @@ import pytest
 from PIL import Image
 
 from kolors_submit.bundle import manifest
-from kolors_submit.bundle.check import RULES, CheckError, check, check_bundle
+from kolors_submit.bundle.check import MAX_FINDINGS, RULES, CheckError, check, check_bundle
+from kolors_submit.bundle.finding import fail
 from kolors_submit.bundle.manifest import NewerFormat
 from kolors_submit.bundle.opened import open_values
 from kolors_submit.errors import InputError
@@ -43,6 +44,16 @@ def test_each_rule_sees_what_breaks_it(bundle: Path, case: str) -> None:
         check_bundle(bundle, quiet())
     found = [f"{one.rule}: {one.message}" for one in raised.value.problems if one.level == "fail"]
     assert any(expected.replace(" ", "") in line.replace(" ", "") for line in found), found
+
+
+def test_a_file_that_breaks_a_rule_a_million_times_is_said_in_a_hundred_lines(bundle: Path) -> None:
+    edit_json(bundle, "data.json", lambda data: data.update(pictures=[0] * 200_000))
+    edit_json(bundle, "train.json", lambda train: train["settings"].update({f"key{n}": n for n in range(20_000)}))
+    rebuild(bundle)
+    found = [one for one in check(bundle) if one.level == "fail"]
+    assert len(found) < 4 * MAX_FINDINGS
+    for rule in ("data", "training"):
+        assert fail(rule, f"there is more than these {MAX_FINDINGS}") in found
 
 
 ODD: tuple[Any, ...] = ("\x1b[2J\u202e", 5, [], {}, None, -1, 1e308)

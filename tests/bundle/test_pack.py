@@ -104,8 +104,8 @@ def test_card_has_the_hubs_keys(packed: Path) -> None:
 def test_a_strangers_words_stay_words(tmp_path: Path, language: str) -> None:
     from html.parser import HTMLParser
 
-    evil = "</title><script>alert(1)</script>![x](javascript:alert(1)) {{7*7}} | `a` https://evil.example\n# h"
-    panels = [{"scene": evil, "prompt": "猫" if n else "<img src=x onerror=y>", "seed": n} for n in range(8)]
+    evil = "</title><script>alert(1)</script>![x](javascript:alert(1)) {{7*7}} | `a` https://evil.example"
+    panels = [{"scene": evil, "prompt": "猫\n# h" if n else "<img src=x onerror=y>", "seed": n} for n in range(8)]
     job = make_run(tmp_path, chosen=story(title=evil, team=evil, language=language, panels=panels))
     pack(job)
     for name in ("README.md", "post.md"):

@@ -162,6 +162,16 @@ def test_a_stage_before_its_turn_says_which_to_run_first(story, tiny_base, tmp_p
     assert value["run"] == str(tmp_path / "runs/story/tiny")
 
 
+def test_publishing_takes_what_the_submission_was_made_with(story, tiny_base, tmp_path, capsys):
+    """`make submission ARGS='--vram 8' PUSH=1` hands its ARGS to both."""
+    made_with = ("--vram", "8", "--price", "7", "--budget", "2")
+    place = ("--base", tiny_base, "--runs", tmp_path / "runs")
+    assert "run `kolors-submit submission" in answer(capsys, "publish", "--story", story, *place, *made_with)[2]
+    assert "--vram, --price, --budget: no use here" in answer(capsys, "publish", story, *made_with)[2]
+    assert run(["publish", "--help"]) == 0
+    assert "--vram" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("verb", ["check", "publish"])
 def test_a_story_without_a_bundle_says_what_makes_one_and_leaves_nothing(verb, story, tiny_base, tmp_path, capsys):
     status, _, heard = answer(capsys, verb, "--story", story, "--base", tiny_base, "--runs", tmp_path / "runs")

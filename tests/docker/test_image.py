@@ -218,6 +218,14 @@ def test_push_tags_first(engine, tmp_path):
     ]
 
 
+def test_push_does_not_replace_what_was_built_under_that_name_since(engine, tmp_path):
+    program = (engine / "podman").read_text()
+    dates = '[ "$2" = inspect ] && case "$5" in kolors-submit:*) echo 2026-01-01;; *) echo 2026-01-02;; esac && exit 0'
+    (engine / "podman").write_text(program.replace("\n", f"\n{dates}\n", 1))
+    assert script(engine, "push", "registry.example.com/me/it:1", ENGINE="podman").returncode == 0
+    assert (tmp_path / "podman.log").read_text() == "push registry.example.com/me/it:1\n"
+
+
 def test_without_an_engine_one_line_says_what_to_install(tmp_path):
     folder = tmp_path / "bin"
     folder.mkdir()

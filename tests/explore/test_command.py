@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 
 from kolors_submit.cli import run
+from kolors_submit.data.dataset import read_prepared
 from kolors_submit.files import file_digest
+from kolors_submit.train import FORMAT, stage_inputs
 from tests.explore.jobs import STORY, make_job, write_story
+from tests.train.jobs import write_pictures
 
 
 @pytest.fixture
@@ -47,6 +50,19 @@ def test_pick_best_writes_and_says_so(place: list[str], tmp_path: Path, capsys: 
     for number, seed in best.items():
         text = text.replace(f"seed: {number}}}", f"seed: {seed}}}")
     assert (tmp_path / "painter.yaml").read_text("utf-8") == text
+
+
+def test_a_lora_of_other_settings_is_refused_where_its_training_is_recorded(
+    place: list[str], tiny_base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = make_job(Path(place[0]), tiny_base, tmp_path / "runs/painter" / tiny_base.name)
+    write_pictures(job.run.data)
+    inputs = stage_inputs(job, read_prepared(job.run.data))
+    job.run.stage("train", FORMAT).finish(inputs, [job.run.lora])
+    grid = ["--seeds", "1", "--panels", "2"]
+    assert run(["explore", *place, *grid]) == 0
+    assert run(["explore", *place, *grid, "--set", "train.seed=9"]) == 2
+    assert "train.seed changed since the LoRA was trained; run `kolors-submit train`" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -401,3 +401,12 @@ def test_what_to_expect_of_this_device():
     assert "--device cuda" in on_this_device("float16", "cpu-float32", "cuda")
     assert "only a machine with a CUDA device" in on_this_device("float32", "cuda-float16", "cpu")
     assert on_this_device("bfloat16", "cpu-float32", "cpu") is None
+
+
+def test_a_log_that_cannot_be_used_is_left_out_with_a_word(entry):
+    (entry.folder / "train_log.txt").write_text("\x1b[32mstep 1\x1b[0m")
+    (entry.folder / "long.txt").write_text("x" * 1_000_001)
+    value = entry.imported()
+    said = " ".join(value["remarks"])
+    assert "train_log.txt is not used: train_log.txt holds the control character '\\x1b'" in said
+    assert "long.txt is not used: long.txt is larger than 1,000,000 bytes" in said

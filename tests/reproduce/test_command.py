@@ -73,6 +73,22 @@ def test_results_do_not_go_into_the_entry(made, monkeypatch, capsys, words):
     assert digests(made.bundle) == before
 
 
+@pytest.mark.parametrize("kind", ["a training", "papers"])
+def test_results_do_not_replace_somebodys_work(made, made_once, tmp_path, monkeypatch, capsys, kind):
+    out = tmp_path / "mine"
+    if kind == "a training":
+        shutil.copytree(made_once.parent, out)
+    else:
+        (out / "bundle").mkdir(parents=True)
+        (out / "bundle/thesis.docx").write_bytes(b"x")
+    before = digests(out)
+    monkeypatch.chdir(tmp_path)
+    for verb in ("reproduce", "import"):
+        assert cli.run([verb, str(made.bundle), "--out", "mine", "--base", str(made.base), "--device", "cpu"]) == 2
+        assert "this would replace; choose another folder with --out" in capsys.readouterr().err
+        assert digests(out) == before
+
+
 def test_a_lists_results_do_not_go_into_an_entry(made, tmp_path, monkeypatch, capsys):
     (tmp_path / "list").write_text(f"nothing-there\n{made.bundle}\n")
     before = digests(made.bundle)

@@ -24,7 +24,9 @@ from kolors_submit.errors import InputError, OutsideError, RuleError
 from kolors_submit.files import file_digest, read_json
 from kolors_submit.publish import Target, publish
 from kolors_submit.report import quiet
+from kolors_submit.reproduce import claims
 from kolors_submit.reproduce.outcome import claimed_compute
+from kolors_submit.weights import OFFICIAL_PREDICTOR, find_predictor, open_base
 from tests.bundle.spoil import edit_json, rebuild, replace
 
 HUBS = ("modelscope", "huggingface")
@@ -197,6 +199,20 @@ def test_tampering_is_found_and_named(made, tampering, rebuilt):
     value = read_json(made.out / "reproduction.json")
     assert value["verdict"] == "different"
     assert rebuilt or any(problem.startswith("manifest:") for problem in value["problems"])
+
+
+def test_a_wrong_digest_of_the_contests_predictor_does_not_hide_wrong_scores(made, monkeypatch):
+    predictor = find_predictor(open_base(made.base))[1]
+    monkeypatch.setattr(claims.weights, "find_predictor", lambda _: (OFFICIAL_PREDICTOR, predictor))
+    edit_json(
+        made.bundle,
+        "scores.json",
+        lambda value: value.update(predictor={"name": OFFICIAL_PREDICTOR, "digest": "0" * 64}),
+    )
+    edit_the_scores(made.bundle)
+    rebuild(made.bundle)
+    with pytest.raises(RuleError, match=r"scores\.json claims .* for panel 1"):
+        made.reproduce()
 
 
 NEST = '{"device_kind": ' * 5000 + "1" + "}" * 5000

@@ -1,5 +1,6 @@
 """Story files: what is read, what is refused, and that every problem is said at once with its place."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,7 @@ panels:
         ("走路", "{x}", 7, "{x} names no character (known: 小雨)"),
         ("走路", "}", 7, "a lone '}'"),
         ("title: A story", "title: [", 4, "is not YAML"),
+        ("title: A story", 'title: "A\\nverdict identical"', 2, "has a line break; it has to be one line"),
     ],
 )
 def test_refused_with_its_line(tmp_path, old, new, line, said):
@@ -126,9 +128,14 @@ def test_characters_that_nobody_sees(tmp_path, old, new, line, where):
 
 
 def test_lines_tabs_emoji_and_windows_line_ends_are_no_control_characters(tmp_path):
-    text = GOOD.replace("title: A story", 'title: "A\\tstory\\n👩\u200d🎨"').replace("\n", "\r\n")
+    text = (
+        GOOD.replace("title: A story", 'title: "A\\tstory 👩\u200d🎨"')
+        .replace("插画", '"插\\n画"')
+        .replace("\n", "\r\n")
+    )
     (tmp_path / "story.yaml").write_bytes(text.encode())
-    assert load_story(tmp_path / "story.yaml").title == "A\tstory\n👩\u200d🎨"
+    story = load_story(tmp_path / "story.yaml")
+    assert (story.title, story.style.prefix) == ("A\tstory 👩\u200d🎨", "插\n画")
 
 
 @pytest.mark.parametrize("text", ["", "- a\n", "just words\n", "[" * 100 + "]" * 100, "a: \x00"])
@@ -140,6 +147,31 @@ def test_exploding_and_huge_files_are_refused(tmp_path):
     assert "at most 1,000,000" in problems(tmp_path, "a: " + "x" * 1_000_001)[0]
     with pytest.raises(StoryError, match="cannot be read"):
         load_story(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize(
+    ("added", "said"),
+    [
+        ("".join(f"key{n}: 1\n" for n in range(3000)), "has 2,952 more mistakes"),
+        (
+            f"bad: 1\ncharacters: {{a: {'x' * 30_000}}}\npanels:\n" + f"- {{prompt: '{'{a}' * 3000}'}}\n" * 99,
+            "panel 1: ",
+        ),
+    ],
+    ids=["unknown keys", "descriptions"],
+)
+def test_a_story_that_would_be_endless_is_refused_in_time(tmp_path, added, said):
+    begun = time.process_time()
+    found = problems(tmp_path, f"schema: 1\ntitle: x\n{added}")
+    assert time.process_time() - begun < 3
+    assert any(said in one for one in found) and len(found) < 110
+    assert sum(map(len, found)) < 20_000
+
+
+def test_a_prompt_grows_no_longer_than_twenty_thousand_characters(tmp_path):
+    text = GOOD.replace("一位红发女孩", "长" * 9000).replace("{小雨}走路", "{小雨}{小雨}{小雨}走路", 1)
+    (long,) = (one for one in problems(tmp_path, text) if "panel 1" in one)
+    assert "prompt: is longer than 20,000 characters with all that it consists of" in long
 
 
 def test_too_long_a_prompt_shows_what_would_be_cut(tmp_path):
@@ -171,12 +203,16 @@ def test_settings_win_over_base_overrides(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "setting",
-    ["rank", "=1", "panels.9.seed=1", "title.x=1", "train.rank=[", "train..rank=1", "bases.tiny.train.rank=2"],
+    "settings",
+    [
+        *(["rank"], ["=1"], ["panels.9.seed=1"], ["title.x=1"], ["train.rank=["], ["train..rank=1"]),
+        *(["bases.tiny.train.rank=2"], ["panels.1=null", "panels.1.seed=3"], ["panels.1=7", "panels.1.seed=3"]),
+    ],
+    ids=" ".join,
 )
-def test_bad_settings_are_explained(tmp_path, setting):
+def test_bad_settings_are_explained(tmp_path, settings):
     with pytest.raises(InputError, match="--set"):
-        load_story(write(tmp_path, GOOD), None, [setting])
+        load_story(write(tmp_path, GOOD), None, settings)
 
 
 def test_overrides_are_checked_like_settings(tmp_path):

@@ -178,8 +178,11 @@ def test_bfloat16_trains_on_a_cpu_and_float16_is_refused(new_job: NewJob) -> Non
 
 
 def test_wrong_targets_are_refused(new_job: NewJob) -> None:
-    with pytest.raises(InputError, match="no_such_layer"):
-        train(new_job("targets", targets=["no_such_layer"]))
+    for targets in (["no_such_layer"], ["o_q"]):  # the end of to_q, and no layer's name
+        job = new_job("targets", targets=targets)
+        with pytest.raises(InputError, match=f"{targets[0]}: no such layers in this base"):
+            train(job)
+    assert not (job.run.train / "train.json").exists()
 
 
 def test_a_lora_that_is_zero_or_broken_is_no_result() -> None:

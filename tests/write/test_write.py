@@ -190,6 +190,7 @@ def test_given_scenes_are_told_panel_by_panel(chat, capsys):
     [
         (b"one\ntwo\n", (), "2 panels: the contest asks for at least 8"),
         (b"x\n" * 9, ("--panels", 8), "has 9 scenes .one per line., but --panels says 8"),
+        (b"x\n" * 8, ("--panels", 0), "has 8 scenes .one per line., but --panels says 0"),
         ("水彩".encode("gbk"), (), "is not UTF-8"),
         (b" \n", (), "is empty"),
         (b"x" * 2000, (), "one scene per line"),
