@@ -14,7 +14,7 @@ from kolors_submit.bundle.check import check_bundle
 from kolors_submit.bundle.opened import Opened, open_values
 from kolors_submit.bundle.rules_contents import CONTEST_NAME, is_contest_name
 from kolors_submit.errors import InputError, OutsideError
-from kolors_submit.files import file_digest, write_json, write_text
+from kolors_submit.files import file_digest, read_json, write_json, write_text
 from kolors_submit.hub.known import find_token, token_advice
 from kolors_submit.report import Reporter
 from kolors_submit.story import Story
@@ -82,11 +82,12 @@ def publish(bundle: Path, target: Target, report: Reporter) -> dict[str, Any]:
         _compare(folder, files, repository)
         _tag(repository, folder, report)
         value = _summary(repository, opened.story, display_name, folder, plan)
-        write_json(bundle.resolve().parent / PUBLISHED, value)
-        write_text(bundle.resolve().parent / layout.POST, _post(folder, repository.page, value["display_name"]))
+        beside = bundle.resolve().parent
+        value["post"] = _write_post(beside, _post(folder, repository.page, value["display_name"]), report)
+        write_json(beside / PUBLISHED, value)
     report.stage("publish", f"{value['page']}: {len(files)} files, each as in the manifest", done=True)
     report.say(f"        to reproduce it: {value['reproduce']}")
-    report.say(f"        for the contest's forum: {bundle.resolve().parent / layout.POST}")
+    report.say(f"        for the contest's forum: {beside / layout.POST}")
     return value
 
 
@@ -218,6 +219,15 @@ def _summary(
         "deleted": list(plan.delete),
         "reproduce": f"kolors-submit reproduce {repository.hub}:{repository.name}",
     }
+
+
+def _write_post(beside: Path, text: str, report: Reporter) -> str:
+    """Write the forum's text unless somebody has edited an earlier one; returns the SHA-256 of what was written."""
+    path, known = beside / layout.POST, (read_json(beside / PUBLISHED) or {}).get("post")
+    if known and path.is_file() and file_digest(path) != known:
+        report.note(f"{path} was edited and is kept; delete it to have it written anew")
+        return str(known)
+    return file_digest(write_text(path, text))
 
 
 def _post(folder: Path, page: str, title: str) -> str:

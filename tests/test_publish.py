@@ -51,6 +51,20 @@ def test_the_hub_holds_the_bundle_and_nothing_else(hub, entry, where):
         assert hub.repositories[NAME].display_name == "示例队-可图Kolors训练-雨天的猫"
 
 
+def test_a_post_that_was_edited_is_kept(hub, entry, capsys):
+    post = entry.parent / "post.md"
+    for edited in (False, True, True):
+        send(entry)
+        if edited:
+            assert post.read_text() == "mine"
+        post.write_text("mine")
+    assert cli.run(["publish", str(entry), "--repo", NAME]) == 0
+    assert f"{post} was edited and is kept; delete it" in capsys.readouterr().err
+    post.unlink()
+    send(entry)
+    assert NAME in post.read_text()
+
+
 def test_a_bundle_named_by_a_dot_stays_what_it_is(hub, entry, monkeypatch):
     before = files_of(entry)
     monkeypatch.chdir(entry)
