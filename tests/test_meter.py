@@ -43,7 +43,8 @@ def test_a_price_or_budget_that_means_nothing_is_refused(price: float | None, bu
         make_meter(price, budget)
 
 
-def test_the_bar_shows_memory_and_cost_and_ends_at_the_budget() -> None:
+def test_the_bar_shows_memory_and_cost_and_ends_at_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
     console = Console(file=io.StringIO(), force_terminal=True, width=160)
     with Reporter(console, meter=meter(1800, budget=10)).progress("panels", 4) as advance:
         advance(1, "panel 1")

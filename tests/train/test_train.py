@@ -194,7 +194,8 @@ def test_a_lora_that_is_zero_or_broken_is_no_result() -> None:
         prove_trained(broken)
 
 
-def test_progress_and_plan_are_shown(new_job: NewJob) -> None:
+def test_progress_and_plan_are_shown(new_job: NewJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
     console = Console(file=io.StringIO(), force_terminal=True, width=160)
     job = dataclasses.replace(new_job(), report=Reporter(console))
     train(job)
