@@ -8,10 +8,12 @@ import pytest
 import torch
 
 from kolors_submit.engine import base as bases
+from kolors_submit.engine import draw
 from kolors_submit.engine.conditioning import add_time_id
 from kolors_submit.engine.cpu_unet import on_cores, recorded
 from kolors_submit.engine.lora import merge
-from kolors_submit.engine.memory import arithmetic, core_pool
+from kolors_submit.engine.memory import THREADS, arithmetic, compute_for, core_pool
+from kolors_submit.engine.plan import RenderPlan
 from kolors_submit.story import MAX_TOKENS, Render
 from kolors_submit.weights import Base, open_base
 from tests.engine.parts import random_lora
@@ -84,3 +86,17 @@ def test_recording_says_nothing(
     recorded(unet, text_width, SETTINGS)
     assert not recwarn.list
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_lora_is_merged_by_one_thread(base: Base, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A product of conv_in's shape has other last bits by three threads."""
+    threads: list[int] = []
+    monkeypatch.setattr(draw, "merge", lambda *_: threads.append(torch.get_num_threads()))
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        plan = RenderPlan(compute_for("cpu"), False, False, False, memory=0)
+        draw.load_models(base, random_lora(UNET), SETTINGS, plan)
+    finally:
+        torch.set_num_threads(before)
+    assert threads == [THREADS]
