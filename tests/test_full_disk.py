@@ -47,7 +47,7 @@ def test_publishing_where_the_disk_is_full(hub, entry, disk, where):
         $submit publish run/bundle --repo {NAME} --hub {where} || echo $?
         test -s run/published.json && test -s run/post.md && echo mended""")
     assert result.stdout.split() == ["3", "mended"], result.stderr
-    assert "run/published.json: the disk is full; free some space and run again" in result.stderr
+    assert "run/post.md: the disk is full; free some space and run again" in result.stderr
     assert "Traceback" not in result.stderr
     held = {path: data for path, data in hub.repositories[NAME].files.items() if path != ".gitattributes"}
     assert held == {

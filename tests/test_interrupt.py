@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import threading
 import time
 
 import pytest
 
 from kolors_submit import doctor
-from kolors_submit.data import pictures
+from kolors_submit.data import filtering, pictures
 from kolors_submit.device import Cuda, Gpu
 from kolors_submit.engine.memory import compute_all
 from kolors_submit.errors import Interrupted
@@ -105,6 +106,45 @@ def test_threads_end_wherever_a_signal_comes(share_out, after, monkeypatch):
         share_out(work)
     assert len(taking) >= after and len(done) < 20
     assert set(threading.enumerate()) <= running
+
+
+@BOTH
+@pytest.mark.timeout(60)
+def test_a_signal_ends_a_process_even_while_its_state_is_read(tmp_path, number, monkeypatch):
+    """Popen.poll takes a lock in one line and has it given back by the next; who waits afterwards would wait for it."""
+    (tmp_path / "juicer.py").write_text("import os, time; open('pid', 'w').write(str(os.getpid())); time.sleep(60)")
+    monkeypatch.setattr(filtering, "__file__", str(tmp_path / "filtering.py"))
+    pid = tmp_path / "pid"
+
+    class Lock:
+        """A process's lock that is taken just when the signal comes."""
+
+        def __init__(self, lock):
+            self.release, self.take, self.sent = lock.release, lock.acquire, False
+
+        def acquire(self, *wait):
+            taken = self.take(*wait)
+            if taken and not self.sent and pid.is_file() and pid.read_text():
+                self.sent = True
+                signal.raise_signal(number)
+            return taken
+
+        def __enter__(self):
+            return self.acquire()
+
+        def __exit__(self, *_):
+            self.release()
+
+    class Popen(subprocess.Popen):
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **options)
+            self._waitpid_lock = Lock(self._waitpid_lock)
+
+    monkeypatch.setattr(subprocess, "Popen", Popen)
+    with pytest.raises(Interrupted, match=ENDED), interruptible():
+        filtering.start(tmp_path, 1, "cpu")
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid.read_text()), 0)
 
 
 @BOTH

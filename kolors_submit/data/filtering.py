@@ -11,21 +11,26 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from kolors_submit import cards
 from kolors_submit.data.recipe import INPUT, PREDICTOR, Operator, operators, recipe_yaml
 from kolors_submit.errors import OutsideError
 from kolors_submit.files import canonical_json, read_json, write_text
+from kolors_submit.interrupt import held
 from kolors_submit.story import Filters
 
 LOG = "data-juicer.log"
 TAIL_LINES = 15
 STARTUP_SECONDS, SECONDS_PER_PICTURE = 600, 10
 """Far beyond what it takes (about 5 s and 0.1 s): only a process that hangs is ended."""
+
+POLL_SECONDS = 0.05
+"""Between two looks at whether the process has ended."""
 
 MAX_TEMP_PATH = 70
 """Linux bounds a socket's path at 107 bytes, and the sockets' own names below this folder take up to 34."""
@@ -145,23 +150,33 @@ def start(folder: Path, seconds: float, device: str) -> Any:
     command = [sys.executable, "-I", str(program), str(os.getpid()), str(len(os.sched_getaffinity(0)))]
     (folder / "result.json").unlink(missing_ok=True)
     with (folder / LOG).open("wb") as log, _temp(folder) as temp:
-        try:
-            status = subprocess.run(
-                command,
-                cwd=folder,
-                env=environment(folder, device, temp),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                timeout=STARTUP_SECONDS + seconds,
-                check=False,
-            ).returncode
-        except subprocess.TimeoutExpired as error:
-            raise crash(folder, f"did not end within {int(error.timeout)} s") from error
+        closed = environment(folder, device, temp)
+        status = _run(command, cwd=folder, env=closed, log=log, seconds=STARTUP_SECONDS + seconds)
+    if status is None:
+        raise crash(folder, f"did not end within {int(STARTUP_SECONDS + seconds)} s")
     if status != 0:
         why = f"was ended by signal {-status} (out of memory?)" if status < 0 else f"ended with status {status}"
         raise crash(folder, why)
     return read_json(folder / "result.json")
+
+
+def _run(command: Sequence[str], cwd: Path, env: Mapping[str, str], log: BinaryIO, seconds: float) -> int | None:
+    """A process run to its end, all it says in `log`: its exit status, or None where it was killed after `seconds`.
+
+    A signal to this process kills that one. It is held, since subprocess keeps a lock while it waits.
+    """
+    end = time.monotonic() + seconds
+    with held() as hold:
+        process = subprocess.Popen(
+            command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+        )
+        while process.poll() is None:
+            if hold.requested or time.monotonic() > end:
+                process.kill()
+                process.wait()
+                return None
+            time.sleep(POLL_SECONDS)
+        return process.returncode
 
 
 @contextlib.contextmanager

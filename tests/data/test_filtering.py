@@ -63,6 +63,14 @@ def test_a_crash_of_data_juicer_shows_the_end_of_its_log(
         run_filters(filters, candidates(tmp_path / "work"), tmp_path / "work", None, "cpu")
 
 
+def test_a_process_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "juicer.py").write_text("import time; print('waiting', flush=True); time.sleep(60)")
+    monkeypatch.setattr(filtering, "__file__", str(tmp_path / "filtering.py"))
+    monkeypatch.setattr(filtering, "STARTUP_SECONDS", 1)
+    with pytest.raises(OutsideError, match=r"did not end within 2 s.*(\n.*)*waiting"):
+        filtering.start(tmp_path, 1, "cpu")
+
+
 def test_a_picture_that_an_operator_cannot_read_is_failed_and_not_lost(tmp_path: Path) -> None:
     asked = candidates(tmp_path / "work", 4)
     asked[1].file.write_bytes(b"damaged after it was checked")
@@ -83,7 +91,7 @@ def test_several_processes_meet_below_a_long_path(tmp_path: Path, monkeypatch: p
 
 
 def test_no_filter_starts_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("started a process"))
+    monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: pytest.fail("started a process"))
     assert run_filters(Filters(**NO_FILTERS), candidates(tmp_path / "work"), tmp_path / "work", None, "cpu") == []
     assert run_filters(Filters(), [], tmp_path / "work", None, "cpu") == []
 
