@@ -3,7 +3,9 @@
 plan        the learning rate of each step, the disk space in all (how the machine computes is `engine.plan`)
 batches     which picture when, with which noise: a function of seed and step
 cache       text embeddings and latents, computed once
-network     the UNet with its LoRA: peft's own layers, or merged into the weights and captured as a graph
+plain       the UNet with its LoRA as peft's own layers
+merged      the UNet with its LoRA merged into the weights at every step, captured as a graph
+network     which of the two
 module      the training step
 checkpoint  what a killed run goes on from
 ranks       several devices, one process each

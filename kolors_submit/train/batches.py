@@ -10,6 +10,7 @@ import hashlib
 import math
 from collections import Counter, defaultdict
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 
@@ -18,6 +19,23 @@ from kolors_submit.story import Train
 
 Shape = tuple[int, int]
 """Height and width of a latent."""
+
+
+class Batch(NamedTuple):
+    """What the UNet is given for n pictures of one shape, and the noise that it should see."""
+
+    noisy: torch.Tensor
+    """[n, 4, h, w]."""
+    timesteps: torch.Tensor
+    """[n]."""
+    text: torch.Tensor
+    """[n, 256, C]."""
+    sizes: torch.Tensor
+    """[n, 6], float32."""
+    pooled: torch.Tensor
+    """[n, C]."""
+    noise: torch.Tensor
+    """[n, 4, h, w], float32."""
 
 
 @dataclass(frozen=True)

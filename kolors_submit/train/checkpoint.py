@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +15,9 @@ import torch
 from kolors_submit.engine import pickled
 from kolors_submit.files import write_bytes
 
+State = dict[Any, Any]
+"""An optimizer's state: number of the parameter -> name of the value -> value."""
+
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -23,7 +26,7 @@ class Checkpoint:
     step: int
     lora: dict[str, torch.Tensor]
     """The trained parameters under their names in the UNet."""
-    optimizer: dict[str, Any]
+    optimizer: State
     scaler: dict[str, Any] | None
     """Of float16's gradient scaling, where it is used."""
     losses: torch.Tensor
@@ -85,6 +88,17 @@ class Checkpoints:
             return Checkpoint(**values)
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None  # damaged from outside: an older one, or the start, gives the same result
+
+
+def copied(values: Mapping[str, Any]) -> dict[str, Any]:
+    """With tensors as they are now, in main memory: pinned, since training waits for what comes from a GPU."""
+
+    def copy(value: Any) -> Any:
+        if not isinstance(value, torch.Tensor):
+            return value
+        return torch.empty_like(value, device="cpu", pin_memory=value.is_cuda).copy_(value.detach())
+
+    return {name: copy(value) for name, value in values.items()}
 
 
 class Writer:

@@ -20,7 +20,8 @@ from kolors_submit.story import Train
 from kolors_submit.train.checkpoint import Checkpoints, Writer, writing
 from kolors_submit.train.logs import loggers, quiet_lightning
 from kolors_submit.train.module import LoraTraining
-from kolors_submit.train.network import Merged, Plain
+from kolors_submit.train.network import Network
+from kolors_submit.train.plain import Plain
 from kolors_submit.train.plan import learning_rate_factor
 from kolors_submit.train.ranks import Environment, Rank, strategy
 
@@ -174,7 +175,7 @@ def fit(
     return module.collect_losses()
 
 
-def precision(plan: TrainPlan, network: Plain | Merged) -> Precision:
+def precision(plan: TrainPlan, network: Network) -> Precision:
     """What Lightning is to see to: the merged network brings everything to its dtype itself."""
     if plan.dtype == "float16":
         return "16-mixed"

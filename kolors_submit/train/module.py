@@ -12,10 +12,10 @@ from kolors_submit.engine.lora import injected_parameters
 from kolors_submit.engine.schedule import add_noise
 from kolors_submit.errors import OutsideError
 from kolors_submit.story import Train
-from kolors_submit.train.batches import draw_batch
+from kolors_submit.train.batches import Batch, draw_batch
 from kolors_submit.train.cache import Example
 from kolors_submit.train.checkpoint import Checkpoint
-from kolors_submit.train.network import Batch, Merged, Plain
+from kolors_submit.train.network import Network
 from kolors_submit.train.plan import learning_rate_factor
 
 SGD_MOMENTUM = 0.9
@@ -26,7 +26,7 @@ class LoraTraining(LightningModule):
 
     def __init__(
         self,
-        network: Plain | Merged,
+        network: Network,
         examples: Sequence[Example],
         settings: Train,
         checkpoint: Checkpoint | None = None,

@@ -16,7 +16,9 @@ from kolors_submit.engine.plan import TrainPlan
 from kolors_submit.errors import OutsideError
 from kolors_submit.run import Run
 from kolors_submit.train import stage, train
-from kolors_submit.train.network import Batch, Merged, Plain
+from kolors_submit.train.batches import Batch
+from kolors_submit.train.merged import Merged
+from kolors_submit.train.plain import Plain
 from tests.train.conftest import NewJob
 from tests.train.jobs import make_job, results
 
