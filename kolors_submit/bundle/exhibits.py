@@ -123,14 +123,17 @@ def coherence(entry: Entry) -> Coherence | None:
     if value is None:
         return None
     size = len(value["style"])
-    matrices = [
+    shown = _matrices(value) if 1 < size <= MAX_MATRIX else []
+    return Coherence(value["mean"], value["outlier"], value["threshold"], value["features"]["name"], size, shown)
+
+
+def _matrices(value: Mapping[str, Any]) -> list[Matrix]:
+    """What scores.json has of every pair of panels."""
+    return [
         Matrix("style", matrix_cells(value["style"]), 2),
         Matrix("similarity", matrix_cells(value["similarity"]), 2),
         Matrix("palette", matrix_cells(value["palette"], distance=True), 1),
     ]
-    features = value["features"]["name"]
-    shown = matrices if 1 < size <= MAX_MATRIX else []
-    return Coherence(value["mean"], value["outlier"], value["threshold"], features, size, shown)
 
 
 def training_rows(entry: Entry, words: Mapping[str, str]) -> list[tuple[str, str]]:

@@ -32,10 +32,7 @@ def read_panels(folder: Path, names: Sequence[str], images: str | None, notes: N
     names = [name for name in names if not is_training(str(PurePosixPath(name).parent))]
     rows, for_all = _workflows(folder, names, pictures, notes)
     texts = _texts(folder, names, notes)
-    written = list(_written(folder, names, texts))
-    for name in of_kind(names, TABLES):
-        for unclear in tables.unclear(read_text(folder / name), name):
-            notes.remark(unclear)
+    written = list(_written(_tables(folder, names, notes), texts))
     for where, some in (rows, *written):
         if not some:
             continue
@@ -96,10 +93,27 @@ def _texts(folder: Path, names: Sequence[str], notes: Notes) -> dict[str, str]:
     return texts
 
 
-def _written(folder: Path, names: Sequence[str], texts: Mapping[str, str]) -> Iterator[Rows]:
-    """What tables say, then code, then running text."""
+def _tables(folder: Path, names: Sequence[str], notes: Notes) -> dict[str, str]:
+    """The csv files; a broken one is only remarked, unless it is the table of prompts."""
+    texts = {}
     for name in of_kind(names, TABLES):
-        yield name, tables.csv_rows(read_text(folder / name), name)
+        text = ""
+        try:
+            text = read_text(folder / name)
+            for unclear in tables.unclear(text, name):
+                notes.remark(unclear)
+            texts[name] = text
+        except InputError as error:
+            if tables.names_prompts(text):
+                raise
+            notes.remark(f"{name} is not used: {error}")
+    return texts
+
+
+def _written(csv: Mapping[str, str], texts: Mapping[str, str]) -> Iterator[Rows]:
+    """What tables say, then code, then running text."""
+    for name, text in csv.items():
+        yield name, tables.csv_rows(text, name)
     for reader in (tables.markdown_rows, readme.code_rows, readme.text_rows, readme.listed_rows):
         for name, text in texts.items():
             yield name, reader(text, name)

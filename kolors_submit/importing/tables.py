@@ -54,14 +54,25 @@ def unclear(text: str, where: str) -> list[str]:
 
 
 def _csv_cells(text: str, where: str) -> list[list[str]]:
-    """The lines of a csv file that are not blank, with the delimiter that makes most of its columns known."""
-    first = text.lstrip("\n").split("\n", 1)[0]
-    delimiter = max(_DELIMITERS, key=lambda mark: sum(field_of(cell) is not None for cell in first.split(mark)))
+    """The lines of a csv file that are not blank."""
+    _, delimiter = _first_line(text)
     try:
         lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
     except csv.Error as error:
         raise InputError(f"{where} is not a table: {error}") from error
     return [line for line in lines if any(cell.strip() for cell in line)]
+
+
+def names_prompts(text: str) -> bool:
+    """Whether a csv file, which may be broken, has prompts: its first line names a column so."""
+    line, delimiter = _first_line(text)
+    return any(field_of(cell.strip().strip('"')) == "prompt" for cell in line.split(delimiter))
+
+
+def _first_line(text: str) -> tuple[str, str]:
+    """The first line that is not blank, and the delimiter that makes most of its columns known."""
+    line = text.lstrip("\n").split("\n", 1)[0]
+    return line, max(_DELIMITERS, key=lambda mark: sum(field_of(cell) is not None for cell in line.split(mark)))
 
 
 def markdown_rows(text: str, where: str) -> list[Told]:

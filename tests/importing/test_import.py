@@ -410,3 +410,12 @@ def test_a_log_that_cannot_be_used_is_left_out_with_a_word(entry):
     said = " ".join(value["remarks"])
     assert "train_log.txt is not used: train_log.txt holds the control character '\\x1b'" in said
     assert "long.txt is not used: long.txt is larger than 1,000,000 bytes" in said
+
+
+def test_a_broken_table_stops_an_import_only_if_it_has_the_prompts(entry):
+    (entry.folder / "loss.csv").write_text('step,loss\n1,"0.5" broken\n')
+    said = " ".join(entry.imported()["remarks"])
+    assert "loss.csv is not used: loss.csv is not a table: ',' expected after '\"'" in said
+    (entry.folder / "more.csv").write_text('file,"prompt"\n1.png,"a cat" broken\n')
+    with pytest.raises(InputError, match="more.csv is not a table"):
+        entry.imported()

@@ -101,6 +101,14 @@ def test_a_folder_that_is_no_base_is_refused(tmp_path, tiny_base):
     assert find_base(str(tiny_base), quiet()).folder == tiny_base
 
 
+def test_a_base_below_the_home_folder(tiny_base, tmp_path, monkeypatch):
+    """As --base=~/bases/kolors is, which no shell expands."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "bases").symlink_to(tiny_base.parent, target_is_directory=True)
+    base = find_base(f"~/bases/{tiny_base.name}", quiet())
+    assert base.folder.samefile(tiny_base) and base.digest == open_base(tiny_base).digest
+
+
 def test_safetensors_are_read_before_bin_and_code_never():
     names = ["a/config.json", "a/x.bin", "a/x.safetensors", "b/y.bin", "b/y.py", "b/tokenizer.model", ".git/z.json"]
     assert choose_files(names) == ["a/config.json", "a/x.safetensors", "b/tokenizer.model", "b/y.bin"]
