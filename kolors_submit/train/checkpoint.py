@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 
 from kolors_submit.engine import pickled
-from kolors_submit.files import write_bytes
+from kolors_submit.files import atomic_path
 
 State = dict[Any, Any]
 """An optimizer's state: number of the parameter -> name of the value -> value."""
@@ -54,9 +53,9 @@ class Checkpoints:
 
         Files of later steps could not be read, or training would have gone on from them.
         """
-        buffer = io.BytesIO()  # torch.save reports a full disk as a RuntimeError without a reason
-        torch.save({"fingerprint": self.fingerprint, **vars(checkpoint)}, buffer)
-        path = write_bytes(self.path(checkpoint.step), buffer.getvalue())
+        path = self.path(checkpoint.step)
+        with atomic_path(path) as partial:
+            _save({"fingerprint": self.fingerprint, **vars(checkpoint)}, partial)
         files = self.files()
         kept = [file for file in files if file <= path][-keep:]
         for file in files:
@@ -99,6 +98,36 @@ def copied(values: Mapping[str, Any]) -> dict[str, Any]:
         return torch.empty_like(value, device="cpu", pin_memory=value.is_cuda).copy_(value.detach())
 
     return {name: copy(value) for name, value in values.items()}
+
+
+class _File:
+    """What torch.save writes to: it says only that a write failed, so what the system said of it is kept here."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.error: OSError | None = None
+        self.flush = file.flush
+        self._file = file
+
+    def write(self, data: memoryview) -> int:
+        """As the file does."""
+        try:
+            return self._file.write(data)
+        except OSError as error:
+            self.error = error
+            raise
+
+
+def _save(value: dict[str, Any], path: Path) -> None:
+    """torch.save straight to a file: into memory it copies under the interpreter's lock, and training has to wait.
+
+    Raises OSError where the file cannot be written.
+    """
+    with path.open("wb") as opened:
+        file = _File(opened)
+        try:
+            torch.save(value, file)  # type: ignore[arg-type]
+        except RuntimeError as error:
+            raise file.error or error from None
 
 
 class Writer:

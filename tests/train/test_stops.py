@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import errno
 import os
 import signal
 import threading
@@ -17,7 +16,7 @@ from kolors_submit.errors import InputError, Interrupted, OutsideError
 from kolors_submit.run import Run
 from kolors_submit.train import stage as train_stage
 from kolors_submit.train import train
-from kolors_submit.train.checkpoint import Checkpoints
+from kolors_submit.train.checkpoint import Checkpoint, Checkpoints
 from tests.train.conftest import NewJob
 from tests.train.jobs import results
 
@@ -124,20 +123,19 @@ def test_a_full_disk_is_said_and_the_run_goes_on_later(
     unbroken: Run, new_job: NewJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = new_job()
-    real = Path.write_bytes
+    real = Checkpoints.save
 
-    def full(self: Path, data: bytes) -> int:
-        if "step-0000004" in self.name:
-            real(self, data[:100])
-            raise OSError(errno.ENOSPC, "No space left on device")
-        return real(self, data)
+    def full(self: Checkpoints, checkpoint: Checkpoint, keep: int) -> Path:
+        if checkpoint.step == 4:
+            (self.folder / ".step-0000004.ckpt.partial").symlink_to("/dev/full")
+        return real(self, checkpoint, keep)
 
-    monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(OutsideError, match="the disk is full"):
+    monkeypatch.setattr(Checkpoints, "save", full)
+    with pytest.raises(OutsideError, match=r"step-0000004.ckpt: the disk is full"):
         train(job)
     (folder,) = (job.run.train / "checkpoints").iterdir()
     assert [path.name for path in folder.iterdir()] == ["step-0000002.ckpt"]
-    monkeypatch.setattr(Path, "write_bytes", real)
+    monkeypatch.setattr(Checkpoints, "save", real)
     assert train(job)
     assert results(job.run) == results(unbroken)
 
