@@ -105,8 +105,8 @@ def write_new(path: Path, text: str) -> bool:
     Raises OutsideError where the disk is full or the folder cannot be written.
     """
     partial = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")  # no run's lock guards people's own folders
-    write_text(partial, text)
     try:
+        write_text(partial, text)
         os.link(partial, path)  # unlike a rename it fails where the name is taken, even since a moment ago
     except FileExistsError:
         return False

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -163,16 +164,22 @@ def start(folder: Path, seconds: float, device: str) -> Any:
 def _run(command: Sequence[str], cwd: Path, env: Mapping[str, str], log: BinaryIO, seconds: float) -> int | None:
     """A process run to its end, all it says in `log`: its exit status, or None where it was killed after `seconds`.
 
-    A signal to this process kills that one. It is held, since subprocess keeps a lock while it waits.
+    A signal to this process kills that one and its workers. It is held, since subprocess keeps a lock while it waits.
     """
     end = time.monotonic() + seconds
     with held() as hold:
         process = subprocess.Popen(
-            command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+            command,
+            cwd=cwd,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
         while process.poll() is None:
             if hold.requested or time.monotonic() > end:
-                process.kill()
+                os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
                 return None
             time.sleep(POLL_SECONDS)

@@ -8,12 +8,13 @@ from __future__ import annotations
 import multiprocessing
 import os
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import CancelledError, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from random import Random
 from typing import TYPE_CHECKING
 
 from kolors_submit.errors import InputError, OutsideError
+from kolors_submit.interrupt import held
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -76,19 +77,24 @@ def _caption(scene: Scene, rng: Random, style: str, language: Language) -> str:
     return f"{text.rstrip('。，. ')}{'，' if language == 'zh' else ', '}{ending}"
 
 
-def _draw_all(scenes: list[Scene], size: int, style: str) -> Iterator[Image.Image]:
+def _draw_all(scenes: list[Scene], size: int, style: str) -> list[Image.Image]:
     """The pictures in order, drawn by a process for each core: the SVG renderer holds the interpreter's lock."""
     cores = min(len(os.sched_getaffinity(0)), len(scenes))
     jobs = [(scene, size, style) for scene in scenes]
     if cores < 2:
-        yield from map(_draw, jobs)
-        return
+        return [_draw(job) for job in jobs]
+    drawn: list[Image.Image] = []
     try:
         # Not forked: this process may have threads, torch's or a progress bar's.
-        with ProcessPoolExecutor(cores, multiprocessing.get_context("spawn")) as pool:
-            yield from pool.map(_draw, jobs)
+        with held() as hold, ProcessPoolExecutor(cores, multiprocessing.get_context("spawn")) as pool:
+            for picture in pool.map(_draw, jobs):
+                if hold.requested:
+                    pool.shutdown(cancel_futures=True)
+                    raise CancelledError
+                drawn.append(picture)
     except BrokenProcessPool as error:
         raise OutsideError("a process that draws pictures was ended (out of memory?); run again") from error
+    return drawn
 
 
 def _draw(job: tuple[Scene, int, str]) -> Image.Image:

@@ -168,10 +168,10 @@ def fit(
         trainer = _trainer(job, plan, keeper, module, rank)
         # A step's number is the whole batch: batch_size=None hands it on as it is.
         trainer.fit(module, DataLoader(batches, batch_size=None))  # type: ignore[arg-type]
-    if rank.is_first and "swanlab" in settings.log:
-        import swanlab
+        if rank.is_first and "swanlab" in settings.log:
+            import swanlab
 
-        swanlab.finish()  # the logger does so only after an error
+            swanlab.finish()  # the logger does so only after an error; in here, as it puts a handler of signals back
     return module.collect_losses()
 
 

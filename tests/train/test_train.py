@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -123,7 +124,9 @@ def test_samples_and_logs_change_nothing(unbroken: Run, new_job: NewJob) -> None
 def test_swanlab_where_asked(new_job: NewJob, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SWANLAB_MODE", "offline")
     job = new_job(steps_per_epoch=2, log=["swanlab"])
+    before = signal.getsignal(signal.SIGINT)
     train(job)
+    assert signal.getsignal(signal.SIGINT) is before, "swanlab puts back what it found, which was training's"
     logged = [path for path in (job.run.train / "logs").rglob("*") if path.is_file()]
     assert logged
     assert not (job.run.train / "metrics.csv").exists()
