@@ -94,7 +94,7 @@ def _texts(folder: Path, names: Sequence[str], notes: Notes) -> dict[str, str]:
 
 
 def _tables(folder: Path, names: Sequence[str], notes: Notes) -> dict[str, str]:
-    """The csv files; a broken one is only remarked, unless it is the table of prompts."""
+    """The csv files; a broken one is only remarked, unless its first line can be read and names prompts."""
     texts = {}
     for name in of_kind(names, TABLES):
         text = ""
