@@ -205,3 +205,5 @@ class Job:
     """Where the story was read from; a relative `dataset.source` is looked for beside it first."""
     written: Story | None = None
     """The story as that file says it, before its part for this base replaced anything."""
+    ahead: tuple[str, ...] = ()
+    """Modules that a later stage of the same command imports; one that waits for another process does so meanwhile."""

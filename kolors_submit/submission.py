@@ -16,6 +16,7 @@ from kolors_submit.meter import make_meter
 from kolors_submit.run import STAGES, Job, Run, run_folder
 from kolors_submit.stale import refuse_stale
 from kolors_submit.story import Story, load_story, oversized, refuse_unfilled, replaced_source
+from kolors_submit.train import SLOW_IMPORTS
 from kolors_submit.weights import find_base, side_of
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ def submission(job: Job) -> Finished:
     Raises what a stage raises: BelowGate, and CheckError where the check fails.
     """
     refuse_unfilled(job.story, job.story_file)
+    job = dataclasses.replace(job, ahead=SLOW_IMPORTS)
     with job.run.hold("submission"):
         for stage in _STAGES.values():
             stage(job)

@@ -114,7 +114,7 @@ def _prepare(job: Job, work: Path, predictor: Path | None, known: Known) -> tupl
     candidates = [one.candidate for one in originals.values()]
     if candidates:
         job.report.say(f"{'':<8}{len(candidates)} pictures through Data-Juicer")
-    steps = run_filters(settings.filters, candidates, work, predictor, job.device)
+    steps = run_filters(settings.filters, candidates, work, predictor, job.device, job.ahead)
     account.settle(fates, steps)
     kept = [originals[number] for number, fate in fates.items() if fate.result == "kept"]
     written: list[Path] = []

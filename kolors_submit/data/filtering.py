@@ -7,6 +7,7 @@ answer is believed only when input = kept + dropped + failed holds for every ope
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import signal
 import subprocess
@@ -78,17 +79,23 @@ class Step:
 
 
 def run_filters(
-    filters: Filters, candidates: Sequence[Candidate], folder: Path, predictor: Path | None, device: str
+    filters: Filters,
+    candidates: Sequence[Candidate],
+    folder: Path,
+    predictor: Path | None,
+    device: str,
+    ahead: Sequence[str] = (),
 ) -> list[Step]:
     """Run the story's filters over `candidates` in the working folder; one Step an operator.
 
-    Nothing is started where there is no filter or no picture. Raises OutsideError with the end of Data-Juicer's log
-    where it crashes, hangs or loses a picture.
+    Nothing is started where there is no filter or no picture; `ahead` is `Job.ahead`. Raises OutsideError with the end
+    of Data-Juicer's log where it crashes, hangs or loses a picture.
     """
     write_inputs(filters, candidates, folder, predictor)
     if not operators(filters) or not candidates:
         return []
-    steps = _steps(start(folder, SECONDS_PER_PICTURE * len(candidates), device), candidates, filters)
+    answer = start(folder, SECONDS_PER_PICTURE * len(candidates), device, ahead)
+    steps = _steps(answer, candidates, filters)
     if steps is None:
         raise crash(folder, "gave an answer that does not account for every picture")
     return steps
@@ -140,10 +147,11 @@ def environment(folder: Path, device: str, temp: Path | None = None) -> dict[str
     return kept | places | dict.fromkeys(_SWITCHES, "1") | others
 
 
-def start(folder: Path, seconds: float, device: str) -> Any:
+def start(folder: Path, seconds: float, device: str, ahead: Sequence[str] = ()) -> Any:
     """Run juicer.py on the folder's recipe to its end and return its answer, a JSON value.
 
-    Raises OutsideError where it does not end well, or not within `seconds` after its start-up.
+    The modules of `ahead` are imported meanwhile. Raises OutsideError where it does not end well, or not within
+    `seconds` after its start-up.
     """
     folder = folder.resolve()
     (folder / "home").mkdir(exist_ok=True)
@@ -152,7 +160,7 @@ def start(folder: Path, seconds: float, device: str) -> Any:
     (folder / "result.json").unlink(missing_ok=True)
     with (folder / LOG).open("wb") as log, _temp(folder) as temp:
         closed = environment(folder, device, temp)
-        status = _run(command, cwd=folder, env=closed, log=log, seconds=STARTUP_SECONDS + seconds)
+        status = _run(command, cwd=folder, env=closed, log=log, seconds=STARTUP_SECONDS + seconds, ahead=ahead)
     if status is None:
         raise crash(folder, f"did not end within {int(STARTUP_SECONDS + seconds)} s")
     if status != 0:
@@ -161,10 +169,13 @@ def start(folder: Path, seconds: float, device: str) -> Any:
     return read_json(folder / "result.json")
 
 
-def _run(command: Sequence[str], cwd: Path, env: Mapping[str, str], log: BinaryIO, seconds: float) -> int | None:
+def _run(
+    command: Sequence[str], cwd: Path, env: Mapping[str, str], log: BinaryIO, seconds: float, ahead: Sequence[str]
+) -> int | None:
     """A process run to its end, all it says in `log`: its exit status, or None where it was killed after `seconds`.
 
-    A signal to this process kills that one and its workers. It is held, since subprocess keeps a lock while it waits.
+    The modules of `ahead` are imported meanwhile. A signal to this process kills that one and its workers. It is held,
+    since subprocess keeps a lock while it waits.
     """
     end = time.monotonic() + seconds
     with held() as hold:
@@ -177,13 +188,17 @@ def _run(command: Sequence[str], cwd: Path, env: Mapping[str, str], log: BinaryI
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        while process.poll() is None:
-            if hold.requested or time.monotonic() > end:
+        try:
+            for module in ahead:
+                if not hold.requested:
+                    importlib.import_module(module)
+            while process.poll() is None and not hold.requested and time.monotonic() < end:
+                time.sleep(POLL_SECONDS)
+            return process.poll()
+        finally:
+            if process.returncode is None:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
-                return None
-            time.sleep(POLL_SECONDS)
-        return process.returncode
 
 
 @contextlib.contextmanager

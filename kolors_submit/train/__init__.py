@@ -30,6 +30,9 @@ FORMAT = 1
 NOT_IN_THE_RESULT = frozenset({"save_every", "keep", "sample_every", "sample_panel", "log"})
 """Settings that change no byte of the LoRA."""
 
+SLOW_IMPORTS = ("torch", "diffsynth", f"{__name__}.stage")
+"""What training imports, some seconds' worth, in parts: for `Job.ahead`."""
+
 
 def train(job: Job) -> bool:
     """Train the LoRA; returns False where nothing had to be done.
@@ -68,4 +71,4 @@ def _values(picture: Picture) -> dict[str, Any]:
     return {name: value for name, value in dataclasses.asdict(picture).items() if name != "path"}
 
 
-__all__ = ["train"]
+__all__ = ["SLOW_IMPORTS", "train"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -89,15 +89,43 @@ class Checkpoints:
             return None  # damaged from outside: an older one, or the start, gives the same result
 
 
-def copied(values: Mapping[str, Any]) -> dict[str, Any]:
-    """With tensors as they are now, in main memory: pinned, since training waits for what comes from a GPU."""
+@dataclass(frozen=True)
+class Snapshot:
+    """The trained parameters and the optimizer's state as they were when it was taken, where there was room for it."""
 
-    def copy(value: Any) -> Any:
-        if not isinstance(value, torch.Tensor):
-            return value
-        return torch.empty_like(value, device="cpu", pin_memory=value.is_cuda).copy_(value.detach())
+    parameters: list[torch.Tensor]
+    state: State
 
-    return {name: copy(value) for name, value in values.items()}
+    @classmethod
+    def take(cls, parameters: Sequence[torch.Tensor], state: State) -> Snapshot:
+        """A copy on the device, which training need not wait for; in main memory where the device has no room."""
+        values = cls([value.detach() for value in parameters], state)
+        try:
+            taken = values._each(torch.clone)
+        except torch.OutOfMemoryError:
+            return values._each(_fetched)
+        if parameters[0].is_cuda:
+            torch.cuda.synchronize(parameters[0].device)
+        return taken
+
+    def fetched(self) -> Snapshot:
+        """In main memory; a GPU goes on meanwhile with what it was told before and after."""
+        device = self.parameters[0].device
+        with torch.cuda.stream(torch.cuda.Stream(device) if device.type == "cuda" else None):
+            return self._each(_fetched)
+
+    def _each(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Snapshot:
+        def changed(value: Any) -> Any:
+            return change(value) if isinstance(value, torch.Tensor) else value
+
+        state = {
+            number: {name: changed(value) for name, value in values.items()} for number, values in self.state.items()
+        }
+        return Snapshot([change(value) for value in self.parameters], state)
+
+
+def _fetched(value: torch.Tensor) -> torch.Tensor:
+    return value.to("cpu", copy=True)
 
 
 class _File:
@@ -138,10 +166,10 @@ class Writer:
         self.checkpoints, self.keep, self.thread = checkpoints, keep, thread
         self._under_way: Future[Path] | None = None
 
-    def save(self, checkpoint: Checkpoint) -> None:
-        """Begin to write a checkpoint, which nobody may change any more, when the one before is written."""
+    def save(self, made: Callable[[], Checkpoint]) -> None:
+        """Begin to make and write a checkpoint, when the one before is written."""
         self.wait()
-        self._under_way = self.thread.submit(self.checkpoints.save, checkpoint, self.keep)
+        self._under_way = self.thread.submit(lambda: self.checkpoints.save(made(), self.keep))
 
     def check(self) -> None:
         """Raise OutsideError where writing has met a full disk."""

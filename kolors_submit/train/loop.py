@@ -123,10 +123,9 @@ class Keeper(Callback):
     def _save(self, module: LoraTraining) -> None:
         if not self.rank.is_first:
             return
-        checkpoint = module.checkpoint()
         if not all(bool(parameter.isfinite().all()) for parameter in module.trained):
-            raise _not_finite("the LoRA", checkpoint.step, self.settings, self.writer)
-        self.writer.save(checkpoint)
+            raise _not_finite("the LoRA", len(module.losses), self.settings, self.writer)
+        self.writer.save(module.checkpoint())
 
 
 def _not_finite(what: str, step: int, settings: Train, writer: Writer) -> InputError:

@@ -13,7 +13,7 @@ from kolors_submit.engine.gpu_kernels import fast_attention
 from kolors_submit.engine.lora import injected_parameters
 from kolors_submit.engine.lora_unet import LoraUNet
 from kolors_submit.train.batches import Batch, Shape
-from kolors_submit.train.checkpoint import State, copied
+from kolors_submit.train.checkpoint import Snapshot, State
 
 if TYPE_CHECKING:
     from diffsynth.models.sdxl_unet import SDXLUNet
@@ -74,29 +74,22 @@ class Merged:
         predicted = self.predict(batch.noisy, batch.timesteps, batch.text, batch.sizes, batch.pooled, vector)
         return mse_loss(predicted.float(), batch.noise)
 
-    def saved_lora(self) -> dict[str, torch.Tensor]:
-        """A copy of the LoRA in main memory, by its names in the UNet."""
-        whole = copied({"": self.predict.vector})[""]
-        parts = [whole[place].view(shape) for place, shape in self._places]
-        return dict(zip(injected_parameters(self.unet), parts, strict=True))
-
-    def saved_state(self, state: State) -> State:
-        """A copy of an optimizer's state in main memory, by the LoRA's layers."""
-        if not state:
-            return {}
-        whole = self.predict.vector.shape
+    def by_layers(self, taken: Snapshot) -> tuple[dict[str, torch.Tensor], State]:
+        """The LoRA by its names in the UNet, and the optimizer's state by the numbers of its layers."""
+        (whole,) = taken.parameters
 
         def part(value: Any, place: slice, shape: torch.Size) -> Any:
             if not isinstance(value, torch.Tensor):
                 return value
             # Not one tensor for all, or peft's optimizer would count one step for each layer.
-            return value[place].view(shape) if value.shape == whole else value.clone()
+            return value[place].view(shape) if value.shape == whole.shape else value.clone()
 
-        values = copied(state[0])
-        return {
-            number: {name: part(value, place, shape) for name, value in values.items()}
+        lora = [whole[place].view(shape) for place, shape in self._places]
+        state = {
+            number: {name: part(value, place, shape) for name, value in taken.state.get(0, {}).items()}
             for number, (place, shape) in enumerate(self._places)
         }
+        return dict(zip(injected_parameters(self.unet), lora, strict=True)), state if taken.state else {}
 
     def loaded_state(self, state: State) -> State:
         """The other way round."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -14,7 +14,7 @@ from kolors_submit.errors import OutsideError
 from kolors_submit.story import Train
 from kolors_submit.train.batches import Batch, draw_batch
 from kolors_submit.train.cache import Example
-from kolors_submit.train.checkpoint import Checkpoint
+from kolors_submit.train.checkpoint import Checkpoint, Snapshot
 from kolors_submit.train.network import Network
 from kolors_submit.train.plan import learning_rate_factor
 
@@ -121,16 +121,20 @@ class LoraTraining(LightningModule):
         if self._restored and self._restored.scaler:
             self.trainer.precision_plugin.load_state_dict(self._restored.scaler)
 
-    def checkpoint(self) -> Checkpoint:
-        """A copy of the state after the last optimizer step, in main memory."""
-        losses = self.collect_losses()
-        return Checkpoint(
-            step=len(losses),
-            lora=self.network.saved_lora(),
-            optimizer=self.network.saved_state(self.trainer.optimizers[0].state_dict()["state"]),
-            scaler=self.trainer.precision_plugin.state_dict() or None,
-            losses=torch.tensor(losses),
-        )
+    def checkpoint(self) -> Callable[[], Checkpoint]:
+        """What makes a checkpoint of the state after the last optimizer step, whatever is trained until it is called.
+
+        The state is copied at once; the call brings it to main memory, and may be another thread's.
+        """
+        losses = torch.tensor(self.collect_losses())
+        taken = Snapshot.take(self.network.trained(), self.trainer.optimizers[0].state_dict()["state"])
+        scaler = self.trainer.precision_plugin.state_dict() or None
+
+        def made() -> Checkpoint:
+            lora, state = self.network.by_layers(taken.fetched())
+            return Checkpoint(len(losses), lora, state, scaler, losses)
+
+        return made
 
 
 def make_optimizer(settings: Train, parameters: list[torch.nn.Parameter], fused: bool) -> torch.optim.Optimizer:

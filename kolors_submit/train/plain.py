@@ -12,7 +12,7 @@ from torch.nn.functional import mse_loss
 from kolors_submit.engine.lora import injected_parameters
 from kolors_submit.engine.memory import core_pool
 from kolors_submit.train.batches import Batch
-from kolors_submit.train.checkpoint import State, copied
+from kolors_submit.train.checkpoint import Snapshot, State
 
 if TYPE_CHECKING:
     from diffsynth.models.sdxl_unet import SDXLUNet
@@ -51,13 +51,9 @@ class Plain:
         )
         return mse_loss(prediction.float(), batch.noise)
 
-    def saved_lora(self) -> dict[str, torch.Tensor]:
-        """A copy of the LoRA in main memory, by its names in the UNet."""
-        return copied(injected_parameters(self.unet))
-
-    def saved_state(self, state: State) -> State:
-        """A copy of an optimizer's state in main memory, by the LoRA's layers."""
-        return {number: copied(values) for number, values in state.items()}
+    def by_layers(self, taken: Snapshot) -> tuple[dict[str, torch.Tensor], State]:
+        """The LoRA by its names in the UNet, and the optimizer's state by the numbers of its layers."""
+        return dict(zip(injected_parameters(self.unet), taken.parameters, strict=True)), taken.state
 
     def loaded_state(self, state: State) -> State:
         """The other way round."""

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from kolors_submit.data import filtering
@@ -69,6 +70,29 @@ def test_a_process_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(filtering, "STARTUP_SECONDS", 1)
     with pytest.raises(OutsideError, match=r"did not end within 2 s.*(\n.*)*waiting"):
         filtering.start(tmp_path, 1, "cpu")
+
+
+def test_what_comes_later_is_imported_while_data_juicer_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stand-in for juicer.py ends only when the module has been imported."""
+    (tmp_path / "juicer.py").write_text(
+        "import pathlib, time\n"
+        "while not pathlib.Path('imported').exists():\n"
+        "    time.sleep(0.01)\n"
+        "pathlib.Path('result.json').write_text('[]')\n"
+    )
+    (tmp_path / "wanted_later.py").write_text(f"open({str(tmp_path / 'imported')!r}, 'w').close()")
+    monkeypatch.setattr(filtering, "__file__", str(tmp_path / "filtering.py"))
+    monkeypatch.syspath_prepend(tmp_path)
+    assert filtering.start(tmp_path, 1, "cpu", ["wanted_later"]) == []
+
+
+def test_a_module_that_cannot_be_imported_leaves_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "juicer.py").write_text("import time; time.sleep(60)")
+    monkeypatch.setattr(filtering, "__file__", str(tmp_path / "filtering.py"))
+    before = {process.pid for process in psutil.Process().children()}
+    with pytest.raises(ModuleNotFoundError):
+        filtering.start(tmp_path, 1, "cpu", ["no_such_module"])
+    assert {process.pid for process in psutil.Process().children()} <= before
 
 
 def test_a_picture_that_an_operator_cannot_read_is_failed_and_not_lost(tmp_path: Path) -> None:
