@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import shutil
 import sys
 import warnings
@@ -70,6 +71,12 @@ class Machine:
     """torch.compile writes C for the processor's side of its kernels."""
     capped: bool = False
     """Whether `device_memory` is --vram's, to be kept to even if more is free."""
+    main_memory: int = sys.maxsize
+    """Free in main memory, as far as it is known."""
+
+
+NO_COMPILER = "no C compiler here (cc, gcc or clang), so nothing is compiled: {} takes longer"
+"""The note where `has_compiler` is false, about what is going to be done."""
 
 
 @functools.cache
@@ -87,7 +94,9 @@ def read_machine(device: str, vram: float | None = None) -> Machine:
     free = min(gpu.free for gpu in cuda.gpus)
     allowed = free if vram is None else min(free, int(vram * SOLD_AS * 1e9))
     capability = min(gpu.capability for gpu in cuda.gpus)
-    return Machine(device, capability, allowed, len(cuda.gpus), compiler=compiler, capped=vram is not None)
+    return Machine(
+        device, capability, allowed, len(cuda.gpus), compiler, capped=vram is not None, main_memory=free_main_memory()
+    )
 
 
 def read_cuda() -> Cuda | None:
@@ -169,6 +178,23 @@ def memory_in_use() -> int:
         return int(torch.cuda.memory_reserved())
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def free_main_memory() -> int:
+    """Bytes that programs can still take of main memory, or of the container's limit (cgroup v2) where that is less."""
+    free = 1024 * _figure(Path("/proc/meminfo"), "MemAvailable")
+    group = Path("/sys/fs/cgroup")
+    try:
+        used = int((group / "memory.current").read_text()) - _figure(group / "memory.stat", "inactive_file")
+    except OSError:
+        return free
+    return min(free, main_memory() - used)
+
+
+def _figure(path: Path, name: str) -> int:
+    """The number behind a name in one of the kernel's tables, 0 where it is not there."""
+    found = re.search(rf"^{name}:?\s+(\d+)", path.read_text(), re.MULTILINE)
+    return int(found[1]) if found else 0
 
 
 def main_memory() -> int:

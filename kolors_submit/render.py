@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kolors_submit.device import has_compiler
+from kolors_submit.device import NO_COMPILER, has_compiler
 from kolors_submit.engine.memory import Compute, stepping_down
 from kolors_submit.engine.plan import RenderPlan
 from kolors_submit.errors import InputError
@@ -79,7 +79,7 @@ def _render_pending(
     if pending:
         job.report.stage(NAME, str(plan))
         if job.device != "cpu" and not has_compiler():
-            job.report.note("no C compiler here (cc, gcc or clang), so nothing is compiled: rendering takes longer")
+            job.report.note(NO_COMPILER.format("rendering"))
         render_panels(job, pending, plan, job.run.lora)
     return plan, len(pending)
 

@@ -153,6 +153,21 @@ def test_a_library_that_fails_is_no_driver(machine, monkeypatch):
     assert read_cuda() is None and visible_cards() == []
 
 
+def test_free_main_memory_is_the_containers_where_it_has_less(monkeypatch, tmp_path):
+    """As the kernel writes it: a limit of 800 MB, 300 of them taken, 100 of these cache that it would give back."""
+    machine = device.free_main_memory()
+    assert 0 < machine <= device.main_memory()
+    for name, text in {
+        "max": "800000000\n",
+        "current": "300000000\n",
+        "stat": "anon 1\ninactive_file 100000000\n",
+    }.items():
+        (tmp_path / f"memory.{name}").write_text(text)
+    real = device.Path
+    monkeypatch.setattr(device, "Path", lambda path: real(str(path).replace("/sys/fs/cgroup", str(tmp_path))))
+    assert device.free_main_memory() == 600_000_000
+
+
 def test_cuda_asked_for_and_not_there_is_an_input_error(monkeypatch):
     monkeypatch.setattr(device, "read_cuda", lambda: None)
     assert find_device("auto") == find_device("cpu") == "cpu"

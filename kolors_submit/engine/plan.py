@@ -1,7 +1,7 @@
 """A way to train or to render on a machine, and which of several to begin with; `engine.planning` makes them.
 
-`fitting` drops those that need more memory than is free, and a stage that runs out of memory all the same goes on with
-the next. Nothing here imports torch.
+`fitting` drops those that need more memory than is free, on the device or beside it, and a stage that runs out of
+memory all the same goes on with the next. Nothing here imports torch.
 """
 
 from __future__ import annotations
@@ -50,6 +50,8 @@ class TrainPlan:
     stream_text_encoder: bool
     memory: int
     """Device memory that is expected, in bytes."""
+    main_memory: int = 0
+    """Main memory that the base takes on its way, in bytes."""
 
     def __str__(self) -> str:
         """The plan in a line."""
@@ -72,6 +74,8 @@ class RenderPlan:
     stream_text_encoder: bool
     memory: int
     """Device memory that is expected, in bytes."""
+    main_memory: int = 0
+    """Main memory that the base takes on its way or while it waits, in bytes."""
 
     def __str__(self) -> str:
         """The plan in a line."""
@@ -91,9 +95,10 @@ Plan = TypeVar("Plan", TrainPlan, RenderPlan)
 
 
 def fitting(plans: Sequence[Plan], machine: Machine) -> tuple[Plan, ...]:
-    """The plans that the free memory carries; where none does, the leanest by itself."""
-    carried = tuple(plan for plan in plans if plan.memory + WORKSPACE <= machine.device_memory)
-    return carried or (plans[-1],)
+    """The plans that the free memory carries; where none does, those that the device carries, or the leanest."""
+    on_device = tuple(plan for plan in plans if plan.memory + WORKSPACE <= machine.device_memory)
+    carried = tuple(plan for plan in on_device if plan.main_memory <= machine.main_memory)
+    return carried or on_device or (plans[-1],)
 
 
 def beginning_with(

@@ -113,6 +113,7 @@ def _train_plan(
         fused_optimizer=True,
         stream_text_encoder=_streams(machine, sizes),
         memory=int(memory),
+        main_memory=width * sizes.unet if held else 0,
     )
 
 
@@ -155,7 +156,8 @@ def _render_plan(
         "offload": max(weights + images, decoding),
     }
     compute = Compute("cuda", "float16", batch, None, "cudnn", compiled, eight_bit=held, decoder="float16")
-    return RenderPlan(compute, room == "graph", room == "offload", _streams(machine, sizes), int(needs[room]))
+    offload, beside = room == "offload", 2 * sizes.unet if held or room == "offload" else 0
+    return RenderPlan(compute, room == "graph", offload, _streams(machine, sizes), int(needs[room]), beside)
 
 
 def _streams(machine: Machine, sizes: Sizes) -> bool:

@@ -30,7 +30,7 @@ FORMAT = 1
 NOT_IN_THE_RESULT = frozenset({"save_every", "keep", "sample_every", "sample_panel", "log"})
 """Settings that change no byte of the LoRA."""
 
-SLOW_IMPORTS = ("torch", "diffsynth", f"{__name__}.stage")
+SLOW_IMPORTS = ("torch", "transformers.modeling_utils", "diffsynth", f"{__name__}.stage")
 """What training imports, some seconds' worth, in parts: for `Job.ahead`."""
 
 

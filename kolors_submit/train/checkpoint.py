@@ -91,19 +91,18 @@ class Checkpoints:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The trained parameters and the optimizer's state as they were when it was taken, where there was room for it."""
+    """The trained parameters and the optimizer's state as they were when it was taken."""
 
     parameters: list[torch.Tensor]
     state: State
 
     @classmethod
-    def take(cls, parameters: Sequence[torch.Tensor], state: State) -> Snapshot:
-        """A copy on the device, which training need not wait for; in main memory where the device has no room."""
+    def take(cls, parameters: Sequence[torch.Tensor], state: State, *, lean: bool) -> Snapshot:
+        """A copy; on the device, unless memory is `lean`, since for one to main memory training has to wait."""
         values = cls([value.detach() for value in parameters], state)
-        try:
-            taken = values._each(torch.clone)
-        except torch.OutOfMemoryError:
+        if lean:
             return values._each(_fetched)
+        taken = values._each(torch.clone)
         if parameters[0].is_cuda:
             torch.cuda.synchronize(parameters[0].device)
         return taken
@@ -111,7 +110,9 @@ class Snapshot:
     def fetched(self) -> Snapshot:
         """In main memory; a GPU goes on meanwhile with what it was told before and after."""
         device = self.parameters[0].device
-        with torch.cuda.stream(torch.cuda.Stream(device) if device.type == "cuda" else None):
+        if device.type == "cpu":
+            return self
+        with torch.cuda.stream(torch.cuda.Stream(device)):
             return self._each(_fetched)
 
     def _each(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Snapshot:

@@ -32,15 +32,16 @@ class LoraTraining(LightningModule):
         checkpoint: Checkpoint | None = None,
         *,
         fused: bool = False,
+        lean: bool = False,
     ) -> None:
-        """`fused`: whether the optimizer's step is one kernel."""
+        """`fused`: whether the optimizer's step is one kernel; `lean`: whether the device's memory is short."""
         super().__init__()
         self.unet = network.unet
         self.network = network
         self.trained = torch.nn.ParameterList(network.trained())
         self.examples = examples
         self.settings = settings
-        self.fused = fused
+        self.fused, self.lean = fused, lean
         self.shapes = tuple(example.shape for example in examples)
         self.start = checkpoint.step if checkpoint else 0
         self.losses: list[float] = checkpoint.losses.tolist() if checkpoint else []
@@ -122,16 +123,17 @@ class LoraTraining(LightningModule):
             self.trainer.precision_plugin.load_state_dict(self._restored.scaler)
 
     def checkpoint(self) -> Callable[[], Checkpoint]:
-        """What makes a checkpoint of the state after the last optimizer step, whatever is trained until it is called.
+        """What makes a checkpoint, once, of the state after the last optimizer step, whatever is trained meanwhile.
 
         The state is copied at once; the call brings it to main memory, and may be another thread's.
         """
         losses = torch.tensor(self.collect_losses())
-        taken = Snapshot.take(self.network.trained(), self.trainer.optimizers[0].state_dict()["state"])
+        state = self.trainer.optimizers[0].state_dict()["state"]
+        taken = [Snapshot.take(self.network.trained(), state, lean=self.lean)]
         scaler = self.trainer.precision_plugin.state_dict() or None
 
         def made() -> Checkpoint:
-            lora, state = self.network.by_layers(taken.fetched())
+            lora, state = self.network.by_layers(taken.pop().fetched())  # the device is not to keep it any longer
             return Checkpoint(len(losses), lora, state, scaler, losses)
 
         return made

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from kolors_submit.data.dataset import Picture
-from kolors_submit.device import Machine, read_machine
+from kolors_submit.device import NO_COMPILER, Machine, read_machine
 from kolors_submit.engine import base as bases
 from kolors_submit.engine import lora as loras
 from kolors_submit.engine import lora_files
@@ -91,7 +91,8 @@ def _train(
     network = make_network(unet, plan, settings, job.device, {example.shape for example in examples})
     # Lightning clips gradients itself, which it does not under a fused step that would scale them back.
     fused = plan.fused_optimizer and precision(plan, network) == "32-true" and job.device != "cpu"
-    module = LoraTraining(network, examples, settings, checkpoint, fused=fused)
+    lean = plan.eight_bit is not None
+    module = LoraTraining(network, examples, settings, checkpoint, fused=fused, lean=lean)
     losses = fit(job, module, plan, checkpoints, sample_into(job, plan, task) if task else None, rank)
     lora = loras.from_injected(unet)
     del module, network, unet
@@ -129,6 +130,8 @@ def _plans(job: Job, pictures: Sequence[Picture], machine: Machine) -> tuple[Tra
         f"{len(pictures)} pictures, {settings.steps} steps of {settings.batch_size * settings.accumulation}, "
         f"{lora_parameters / 1e6:.2f} M parameters, on {job.device}: {plans[0]}, at most {megabytes(needed)} of disk",
     )
+    if job.device != "cpu" and not machine.compiler:
+        job.report.note(NO_COMPILER.format("training"))
     return plans
 
 

@@ -118,6 +118,17 @@ def test_a_plan_says_itself_in_a_line():
     assert str(best_train(Machine())) == "float32"
 
 
+def test_what_waits_in_main_memory_has_to_fit_there():
+    """Under 8 GB the base comes to training in half precision, 5 GB of it, and to rendering too."""
+    short = replace(CARD_8GB, main_memory=5_000_000_000)
+    assert best_train(CARD_8GB).eight_bit == "int8" and best_train(CARD_8GB).main_memory == 2 * KOLORS.unet
+    plans = train_plans(short, Train(), KOLORS)
+    assert fitting(plans, short) == fitting(plans, CARD_8GB), "where none fits in both, those that the device carries"
+    roomy = replace(short, device_memory=16_000_000_000)
+    carried = fitting(render_plans(roomy, Render(), 8, KOLORS), roomy)
+    assert carried and all(plan.main_memory == 0 and not plan.offload for plan in carried)
+
+
 def test_the_machine_is_the_fullest_and_oldest_of_its_cards(monkeypatch):
     cards = (Gpu("a", 80_000_000_000, 70_000_000_000, (9, 0)), Gpu("b", 24_000_000_000, 20_000_000_000, (8, 6)))
     monkeypatch.setattr(device, "read_cuda", lambda: Cuda("570", 12080, cards))

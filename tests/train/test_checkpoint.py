@@ -17,7 +17,7 @@ from kolors_submit.meter import BudgetSpent, Meter
 from kolors_submit.run import Job, Run
 from kolors_submit.train import stage as train_stage
 from kolors_submit.train import train
-from kolors_submit.train.checkpoint import Checkpoint, Checkpoints
+from kolors_submit.train.checkpoint import Checkpoint, Checkpoints, Snapshot
 from tests.train.conftest import NewJob
 from tests.train.jobs import results
 
@@ -44,6 +44,19 @@ def test_training_goes_on_while_a_checkpoint_is_written_and_does_not_change_it(
     for path in Checkpoints(unbroken.train / "checkpoints", "").root.rglob("*.ckpt"):
         ours, theirs = pickled.load(job.run.train / path.relative_to(unbroken.train)), pickled.load(path)
         assert _numbers(ours) == _numbers(theirs)
+
+
+@pytest.mark.parametrize("lean", [False, True])
+def test_a_snapshot_is_of_the_moment_it_was_taken(lean: bool) -> None:
+    parameter = torch.nn.Parameter(torch.ones(3))
+    state = {0: {"exp_avg": torch.full((3,), 2.0), "rate": 0.5}}
+    taken = Snapshot.take([parameter], state, lean=lean)
+    with torch.no_grad():
+        parameter.zero_()
+        state[0]["exp_avg"].zero_()
+    fetched = taken.fetched()
+    assert fetched.parameters[0].tolist() == [1.0] * 3
+    assert fetched.state[0]["exp_avg"].tolist() == [2.0] * 3 and fetched.state[0]["rate"] == 0.5
 
 
 def spent_at(step: int, job: Job, monkeypatch: pytest.MonkeyPatch) -> Job:

@@ -10,10 +10,13 @@ from typing import Any
 import pytest
 import torch
 
+from kolors_submit.data.dataset import read_prepared
+from kolors_submit.device import Machine
 from kolors_submit.engine import base as bases
 from kolors_submit.engine import lora_files
 from kolors_submit.engine.plan import TrainPlan
 from kolors_submit.errors import OutsideError
+from kolors_submit.report import Reporter
 from kolors_submit.run import Run
 from kolors_submit.train import stage, train
 from kolors_submit.train.batches import Batch
@@ -29,6 +32,15 @@ PLAN = TrainPlan("float32", "none", None, False, False, False, False, memory=0)
 def merged(monkeypatch: pytest.MonkeyPatch) -> None:
     """Train as on a GPU."""
     monkeypatch.setattr(stage, "make_network", lambda unet, plan, _, device, shapes: Merged(unet, plan, device, shapes))
+
+
+def test_what_a_missing_compiler_costs_is_said(new_job: NewJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    notes: list[str] = []
+    monkeypatch.setattr(Reporter, "note", lambda _, text: notes.append(text))
+    job, pictures = new_job(), read_prepared(new_job().run.data)
+    for device in ("cpu", "cuda"):
+        stage._plans(replace(job, device=device), pictures, Machine(device, (9, 0), 10**11))
+    assert notes == ["no C compiler here (cc, gcc or clang), so nothing is compiled: training takes longer"]
 
 
 def curve(run: Run) -> list[float]:
