@@ -167,9 +167,13 @@ class Writer:
         self.checkpoints, self.keep, self.thread = checkpoints, keep, thread
         self._under_way: Future[Path] | None = None
 
-    def save(self, made: Callable[[], Checkpoint]) -> None:
-        """Begin to make and write a checkpoint, when the one before is written."""
+    def save(self, take: Callable[[], Callable[[], Checkpoint]]) -> None:
+        """Begin to write a checkpoint, when the one before is written.
+
+        `take` copies the state, for which a device has room once, and returns what makes the checkpoint in the thread.
+        """
         self.wait()
+        made = take()
         self._under_way = self.thread.submit(lambda: self.checkpoints.save(made(), self.keep))
 
     def check(self) -> None:

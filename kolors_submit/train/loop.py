@@ -125,8 +125,7 @@ class Keeper(Callback):
             return
         if not all(bool(parameter.isfinite().all()) for parameter in module.trained):
             raise _not_finite("the LoRA", len(module.losses), self.settings, self.writer)
-        self.writer.wait()  # there is room for one more copy of what is trained, not for two
-        self.writer.save(module.checkpoint())
+        self.writer.save(module.checkpoint)
 
 
 def _not_finite(what: str, step: int, settings: Train, writer: Writer) -> InputError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from kolors_submit.meter import BudgetSpent, Meter
 from kolors_submit.run import Job, Run
 from kolors_submit.train import stage as train_stage
 from kolors_submit.train import train
-from kolors_submit.train.checkpoint import Checkpoint, Checkpoints, Snapshot
+from kolors_submit.train.checkpoint import Checkpoint, Checkpoints, Snapshot, writing
 from tests.train.conftest import NewJob
 from tests.train.jobs import results
 
@@ -57,6 +58,27 @@ def test_a_snapshot_is_of_the_moment_it_was_taken(lean: bool) -> None:
     fetched = taken.fetched()
     assert fetched.parameters[0].tolist() == [1.0] * 3
     assert fetched.state[0]["exp_avg"].tolist() == [2.0] * 3 and fetched.state[0]["rate"] == 0.5
+
+
+def test_there_is_one_snapshot_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next is taken when the one before is written."""
+    order: list[str] = []
+    empty = Checkpoint(1, {}, {}, None, torch.zeros(1))
+
+    def save(*_: Any) -> Path:
+        time.sleep(0.2)
+        order.append("written")
+        return tmp_path
+
+    def take() -> Callable[[], Checkpoint]:
+        order.append("taken")
+        return lambda: empty
+
+    monkeypatch.setattr(Checkpoints, "save", save)
+    with writing(Checkpoints(tmp_path, "0" * 64), keep=2) as writer:
+        writer.save(take)
+        writer.save(take)
+    assert order == ["taken", "written", "taken", "written"]
 
 
 def spent_at(step: int, job: Job, monkeypatch: pytest.MonkeyPatch) -> Job:
