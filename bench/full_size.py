@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 
 from kolors_submit.engine import architecture, conversion
 from kolors_submit.export.formats import KOLORS_UNET
+from kolors_submit.picturebook.pretrain import predictor
 
 UNET: dict[str, Any] = KOLORS_UNET | {"sample_size": 128}
 VAE: dict[str, Any] = {
@@ -70,6 +71,17 @@ MODEL_INDEX: dict[str, Any] = {
     "vae": ["diffusers", "AutoencoderKL"],
 }
 
+CLIP_L = {
+    "hidden_size": 1024,
+    "image_size": 224,
+    "intermediate_size": 4096,
+    "num_attention_heads": 16,
+    "num_hidden_layers": 24,
+    "patch_size": 14,
+    "projection_dim": 768,
+}
+"""The vision tower of the official predictor, CLIP ViT-L/14."""
+
 
 def write_base(folder: Path) -> Path:
     """Write the base into `folder`, which is made, part by part; a part that is there is kept."""
@@ -87,6 +99,13 @@ def write_base(folder: Path) -> Path:
         shutil.copytree(Path(spec.origin).parent / "tokenizer_configs/kolors/tokenizer", folder / "tokenizer")
     _write(folder / "scheduler" / "scheduler_config.json", SCHEDULER)
     _write(folder / "model_index.json", MODEL_INDEX)
+    return folder
+
+
+def write_predictor(folder: Path) -> Path:
+    """Write an aesthetics predictor of the official one's size into `folder`, unless it is there."""
+    if not folder.exists():
+        predictor.save(predictor.build(CLIP_L), folder)
     return folder
 
 

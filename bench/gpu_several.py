@@ -2,25 +2,31 @@
 
 Kolors' full-size networks with random weights. Rendering is a story's eight panels of 1024x1024 from embeddings to
 pictures, 50 DDIM steps, models loaded and everything warm; training is Lightning's DDP on batches of four in all,
-1024x1024, rank 16, the time of steps 21 to 60. The efficiency is what one device takes over what n take, times n.
-Figures go to bench/results/gpu_several.json.
+1024x1024, rank 16, the time of steps 21 to 60. Scoring is 64 pictures of 1024x1024 by a predictor of the official
+one's size, from files to scores, its reading included. The efficiency is what one device takes over what n take, times
+n. Figures go to bench/results/gpu_several.json.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import statistics
 import tempfile
 import time
+import unittest.mock
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from full_size import UNET, VAE
+from full_size import UNET, VAE, write_predictor
 from gpu_train import SIZES, Clock, examples, job, network, plans
 from measure import free, seconds
+from PIL import Image
 
 from kolors_submit.device import read_machine
 from kolors_submit.engine import architecture, lora
@@ -31,6 +37,7 @@ from kolors_submit.engine.memory import keep_compiled
 from kolors_submit.engine.plan import RenderPlan, TrainPlan
 from kolors_submit.engine.planning import render_plans
 from kolors_submit.engine.sampler import Task
+from kolors_submit.metrics.predictor import score_pictures
 from kolors_submit.run import Job
 from kolors_submit.story import Render
 from kolors_submit.train import loop
@@ -40,20 +47,22 @@ from kolors_submit.train.network import make_network
 from kolors_submit.train.ranks import Rank, together
 
 RESULTS = Path(__file__).parent / "results" / "gpu_several.json"
-PANELS, BATCH = 8, 4
+PANELS, BATCH, PICTURES = 8, 4, 64
 FIRST, LAST = 20, 60
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--devices", type=int, nargs="+", default=[1, 2, 4])
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--compiled", type=Path, default=Path(tempfile.gettempdir()) / "kolors-compiled")
     parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
     keep_compiled(options.compiled)
-    found: dict[str, Any] = {"gpu": torch.cuda.get_device_name(), "torch": torch.__version__}
-    for name, measured in (("train_step_ms", train), ("eight_panels_s", Renderer(max(options.devices)).panels)):
-        found[name] = {}
+    found: dict[str, Any] = json.loads(options.out.read_text()) if options.out.exists() else {}
+    found |= {"gpu": torch.cuda.get_device_name(), "torch": torch.__version__}
+    for name in options.parts:
+        measured, found[name] = PARTS[name](), {}
         for count in options.devices:
             found[name][count] = measured(count)
             print(name, count, found[name][count], flush=True)
@@ -66,8 +75,8 @@ def main() -> None:
 def efficiency(found: dict[str, Any]) -> dict[str, dict[int, float]]:
     """Of each measured count that is not the first, which the others are held to."""
     table: dict[str, dict[int, float]] = {}
-    for name in ("train_step_ms", "eight_panels_s"):
-        (first, took), *others = found.get(name, {}).items() or [(1, 0.0)]
+    for name in PARTS:
+        (first, took), *others = ((int(count), took) for count, took in found.get(name, {1: 0.0}).items())
         table[name] = {count: round(took * first / (other * count), 3) for count, other in others}
     return table
 
@@ -75,8 +84,7 @@ def efficiency(found: dict[str, Any]) -> dict[str, dict[int, float]]:
 class Renderer:
     """Models on so many devices, loaded when first asked for."""
 
-    def __init__(self, devices: int) -> None:
-        self.devices = devices
+    def __init__(self) -> None:
         self.models: dict[int, Models] = {}
 
     def panels(self, count: int) -> float:
@@ -127,6 +135,31 @@ def one_process(task: Job, rank: Rank, *, plan: TrainPlan) -> None:
     loop.fit(task, module, plan, Checkpoints(task.run.train / "checkpoints", "0" * 64), None, rank)
     print(f"rank {rank.number} of {rank.count}: {time.perf_counter() - begun:.0f} s", flush=True)
 
+
+class Scorer:
+    """A predictor and pictures, in a folder of their own."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="kolors-scoring-"))
+        self.predictor = write_predictor(self.folder / "predictor")
+        self.pictures = [self.folder / f"{number:02d}.png" for number in range(PICTURES)]
+        draw = np.random.default_rng(0)
+        for path in self.pictures:
+            small = draw.integers(0, 256, (64, 64, 3), np.uint8)
+            Image.fromarray(small).resize((1024, 1024), Image.Resampling.BICUBIC).save(path)
+
+    def scores(self, count: int) -> float:
+        """Seconds for all pictures on so many devices, the median of three after a first."""
+        with unittest.mock.patch.object(torch.cuda, "device_count", return_value=count):
+            times = [seconds(lambda: list(score_pictures(self.predictor, self.pictures, "cuda"))) for _ in range(4)]
+        return statistics.median(times[1:])
+
+
+PARTS: dict[str, Callable[[], Callable[[int], float]]] = {
+    "train_step_ms": lambda: train,
+    "eight_panels_s": lambda: Renderer().panels,
+    "64_pictures_scored_s": lambda: Scorer().scores,
+}
 
 if __name__ == "__main__":
     main()

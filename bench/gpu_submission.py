@@ -26,9 +26,9 @@ from typing import Any
 import pynvml
 import torch
 import yaml
+from full_size import write_predictor
 from measure import card, watched
 
-from kolors_submit.picturebook.pretrain import predictor
 from kolors_submit.weights import open_base
 
 HERE = Path(__file__).parent
@@ -36,17 +36,6 @@ RESULTS = HERE / "results" / "gpu_submission.json"
 GOALS_S = {"warm": 75, "cold": 180}
 GOAL_DEVICE_GB, GOAL_HOST_GB, GOAL_TIMES = 7.5, 12, 2.5
 """Of `vram8`: on the device, in the process, and of the seconds without the cap."""
-
-CLIP_L = {
-    "hidden_size": 1024,
-    "image_size": 224,
-    "intermediate_size": 4096,
-    "num_attention_heads": 16,
-    "num_hidden_layers": 24,
-    "patch_size": 14,
-    "projection_dim": 768,
-}
-"""The vision tower of the official predictor, CLIP ViT-L/14."""
 
 NO_FILTERS = dict.fromkeys(("shape", "aspect_ratio", "aesthetics")) | {
     "exact_duplicates": False,
@@ -72,8 +61,7 @@ def main() -> None:
     options = parser.parse_args()
     base = options.folder / "kolors-random"
     subprocess.run([sys.executable, HERE / "full_size.py", base], check=True)  # this process keeps off the card
-    if not (base / "predictor").exists():
-        predictor.save(predictor.build(CLIP_L), base / "predictor")
+    write_predictor(base / "predictor")
     open_base(base)  # its digests are recorded on first use
     story = write_story(options.folder, options.without_data_juicer)
     known = json.loads(options.out.read_text()) if options.out.exists() else {}

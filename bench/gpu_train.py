@@ -193,8 +193,12 @@ def ours() -> dict[str, Any]:
 
 def deterministic() -> dict[str, Any]:
     """The same twice with `deterministic: true`: identical bytes, and what they cost."""
-    found = [train(plans(1)[0], 120, batch_size=1, deterministic=True) for _ in range(2)]
-    return {"twice_the_same": found[0]["lora_sha256"] == found[1]["lora_sha256"], "batch_1": found[1]}
+    found: dict[str, Any] = {}
+    for batch in GOALS_MS:
+        first, second = (train(plans(batch)[0], 150, batch_size=batch, deterministic=True) for _ in range(2))
+        found[f"batch_{batch}"] = second | {"twice_the_same": first["lora_sha256"] == second["lora_sha256"]}
+        print(json.dumps(found), flush=True)
+    return found
 
 
 def vram8() -> dict[str, Any]:

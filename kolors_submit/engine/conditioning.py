@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from kolors_submit.engine import base as bases
-from kolors_submit.engine.memory import THREADS, arithmetic, release
+from kolors_submit.engine.memory import THREADS, arithmetic, release, stepping_down
 from kolors_submit.files import digest, write_bytes
 from kolors_submit.story import MAX_TOKENS
 
@@ -105,14 +105,27 @@ def _tokens(prompter: KolorsPrompter, network: ChatGLMModel, prompt: str, device
 
 
 def encode_cached(
-    base: Base, prompts: Sequence[str], device: str, dtype: torch.dtype, cache: Path, stream: bool = False
+    base: Base,
+    prompts: Sequence[str],
+    device: str,
+    dtype: torch.dtype,
+    cache: Path,
+    stream: bool,
+    note: Callable[[str], None],
 ) -> list[Conditioning]:
-    """`encode` with a file for each prompt in the folder `cache`; the text encoder is loaded for new prompts only."""
+    """`encode` with a file for each prompt in the folder `cache`; the text encoder is loaded for new prompts only.
+
+    Where the GPU's memory is not enough for the whole encoder, it goes on with `stream`, which is noted. Raises
+    OutsideError where it is not enough for one layer.
+    """
     files = {prompt: cache / f"{_key(base, prompt, device, dtype)}.safetensors" for prompt in prompts}
     known = {prompt: kept for prompt, path in files.items() if (kept := _read(path)) is not None}
     new = [prompt for prompt in files if prompt not in known]
     if new:
-        for prompt, conditioning in zip(new, encode(base, new, device, dtype, stream), strict=True):
+        ways = {} if stream else {"the whole text encoder": False}
+        ways["the text encoder layer by layer"] = True
+        encoded = stepping_down(list(ways), lambda way: encode(base, new, device, dtype, ways[way]), note)
+        for prompt, conditioning in zip(new, encoded, strict=True):
             write_bytes(files[prompt], save({"embedding": conditioning.embedding, "pooled": conditioning.pooled}))
             known[prompt] = conditioning
     return [known[prompt] for prompt in prompts]

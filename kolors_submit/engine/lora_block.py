@@ -6,7 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
+from torch.nn.attention.flex_attention import flex_attention
 from torch.nn.functional import gelu, layer_norm, linear, scaled_dot_product_attention
+
+FLEX_TOKENS, FLEX_WIDTH = 128, 16
+"""Tokens and values a head from which torch's flex attention has a kernel for the way back."""
 
 
 class Blocks(NamedTuple):
@@ -138,4 +142,16 @@ def _block(
 def attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, heads: int) -> torch.Tensor:
     """Attention of [n, tokens, width] with so many heads."""
     q, k, v = (part.unflatten(-1, (heads, -1)).transpose(1, 2) for part in (q, k, v))
-    return scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+    attend: Callable[..., Any] = flex_attention if _in_order(q) else scaled_dot_product_attention
+    attended: torch.Tensor = attend(q, k, v)
+    return attended.transpose(1, 2).flatten(2)
+
+
+def _in_order(q: torch.Tensor) -> bool:
+    """Whether the gradients of queries [n, heads, tokens, width] have to be the same every time, and flex's can be.
+
+    cuDNN's are sums in any order. Of the two whose order is fixed, flash attention takes 1.7 times as long as flex.
+    """
+    if not (torch.compiler.is_compiling() and torch.are_deterministic_algorithms_enabled()):
+        return False
+    return q.dtype == torch.bfloat16 and q.shape[2] >= FLEX_TOKENS and q.shape[3] >= FLEX_WIDTH

@@ -105,17 +105,21 @@ def arithmetic() -> Iterator[None]:
 
 
 def compute_all(
-    device: str, work: Callable[[Item, Callable[[], None]], None], items: Sequence[Item], devices: int = 1
+    device: str,
+    work: Callable[[Item, Callable[[], None]], None],
+    items: Sequence[Item],
+    devices: int = 1,
+    threads: int = 1,
 ) -> None:
-    """Call `work(item, go_on)` for every item, on a CPU one item a core, on GPUs one a device.
+    """Call `work(item, go_on)` for every item, on a CPU one item a core, on GPUs one in each of a device's `threads`.
 
-    Neither number changes a byte. On a GPU `cuda` means the thread's own one. The first error, or a signal, stops the
-    rest where they next call `go_on`, and is raised.
+    None of these numbers changes a byte. On a GPU `cuda` means the thread's own one. The first error, or a signal,
+    stops the rest where they next call `go_on`, and is raised.
     """
     import torch
 
     stop = threading.Event()
-    free = iter(range(devices))
+    free = iter(list(range(devices)) * threads)
 
     def go_on() -> None:
         if stop.is_set() or hold.requested:
@@ -125,7 +129,7 @@ def compute_all(
         torch.cuda.set_device(next(free))  # each thread has its own current device, and its own number of threads
         torch.set_num_threads(THREADS)
 
-    pool = core_pool() if device == "cpu" else ThreadPoolExecutor(devices, initializer=begin)
+    pool = core_pool() if device == "cpu" else ThreadPoolExecutor(devices * threads, initializer=begin)
     with arithmetic(), held() as hold:
         try:
             futures = [pool.submit(work, item, go_on) for item in items]
@@ -164,6 +168,12 @@ def stepping_down(plans: Sequence[Tried], attempt: Callable[[Tried], Result], no
         f"the GPU's memory is not enough for {said}, the leanest way; end other programs that use it (nvidia-smi "
         "lists them), or lower the pictures' size"
     )
+
+
+def on_gpu_or_cpu(device: str, what: str, attempt: Callable[[str], Result], note: Callable[[str], None]) -> Result:
+    """What `attempt` gives on the device; where a GPU's memory is not enough for it, on the CPU, which is noted."""
+    ways = {what: device} if device == "cpu" else {f"{what} on the GPU": device, f"{what} on the CPU": "cpu"}
+    return stepping_down(list(ways), lambda way: attempt(ways[way]), note)
 
 
 def keep_within(machine: Machine) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 
 from kolors_submit import weights
 from kolors_submit.decoders import open_picture
+from kolors_submit.engine.memory import on_gpu_or_cpu
 from kolors_submit.explore.plan import Candidate
 from kolors_submit.metrics.agreement import agreement
 from kolors_submit.metrics.coherence import likeness
@@ -64,13 +65,17 @@ def measure(
 ) -> list[Measures]:
     """Measure the candidates, whose pictures are all there; `others` are rendered panels that are not explored."""
     paths = [candidate.path for candidate in candidates]
-    with job.report.progress("measure", len(paths) * (2 if instruments.clip is None else 3)) as advance:
-        scores = _counted(score_pictures(instruments.predictor[1], paths, job.device), advance)
-        fits = _fits(candidates, others, advance)
-        agreements: list[float | None] = [None] * len(paths)
-        if instruments.clip is not None:
-            prompts = [candidate.prompt.positive for candidate in candidates]
-            agreements = [*_counted(agreement(instruments.clip[1], paths, prompts, job.device), advance)]
+    prompts = [candidate.prompt.positive for candidate in candidates]
+
+    def measured(where: str) -> tuple[list[float], list[float | None], list[float | None]]:
+        with job.report.progress("measure", len(paths) * (2 if instruments.clip is None else 3)) as advance:
+            scores = _counted(score_pictures(instruments.predictor[1], paths, where), advance)
+            agreements: list[float | None] = [None] * len(paths)
+            if instruments.clip is not None:
+                agreements = [*_counted(agreement(instruments.clip[1], paths, prompts, where), advance)]
+            return scores, agreements, _fits(candidates, others, advance)
+
+    scores, agreements, fits = on_gpu_or_cpu(job.device, "measuring", measured, job.report.note)
     overall = merits([candidate.panel for candidate in candidates], scores, fits, agreements)
     return [Measures(*values) for values in zip(scores, agreements, fits, overall, strict=True)]
 

@@ -12,6 +12,7 @@ from kolors_submit import weights
 from kolors_submit.bundle import layout
 from kolors_submit.bundle.opened import Opened, figure
 from kolors_submit.bundle.rules_contents import CONTEST_THRESHOLD
+from kolors_submit.engine.memory import on_gpu_or_cpu
 from kolors_submit.errors import OutsideError
 from kolors_submit.metrics.predictor import predictor_digest, score_pictures
 from kolors_submit.reproduce.pictures import is_picture
@@ -86,8 +87,10 @@ def measure(job: Job, opened: Opened, ours: Mapping[int, Path]) -> Claims:
     size = (job.story.render.width, job.story.render.height)
     sound = [path for path in theirs.values() if is_picture(path, size)]
     paths = [*sound, *ours.values()]
-    values = [round(value, 6) for value in score_pictures(folder, paths, job.device)]
-    measured = dict(zip(paths, values, strict=True))
+    values = on_gpu_or_cpu(
+        job.device, "scoring", lambda where: [*score_pictures(folder, paths, where)], job.report.note
+    )
+    measured = {path: round(value, 6) for path, value in zip(paths, values, strict=True)}
     panels = {
         number: Scores(claimed.get(number), measured.get(path), measured[ours[number]] if number in ours else None)
         for number, path in theirs.items()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +16,7 @@ from safetensors.torch import load_file, save
 from kolors_submit.data.dataset import Picture
 from kolors_submit.engine import base as bases
 from kolors_submit.engine.conditioning import Conditioning, add_time_id, encode_cached
-from kolors_submit.engine.memory import THREADS, compute_all, compute_for, release
+from kolors_submit.engine.memory import THREADS, compute_all, compute_for, on_gpu_or_cpu, release
 from kolors_submit.files import digest, write_bytes
 from kolors_submit.run import Job
 from kolors_submit.story import panel_prompt
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
     from diffsynth.models.sdxl_vae_encoder import SDXLVAEEncoder
 
     from kolors_submit.weights import Base
+
+READERS = 4
+"""Threads that read pictures and write latents while a GPU encodes, one picture after the other."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,7 @@ def build_examples(job: Job, pictures: Sequence[Picture], stream: bool = False) 
 def text_conditionings(job: Job, texts: Sequence[str], stream: bool = False) -> list[Conditioning]:
     """Embeddings as rendering computes them, so that both stages share the cached files."""
     dtype = compute_for(job.device).torch_dtype
-    return encode_cached(job.base, texts, job.device, dtype, job.run.cache / "text", stream)
+    return encode_cached(job.base, texts, job.device, dtype, job.run.cache / "text", stream, job.report.note)
 
 
 def time_id(picture: Picture, flipped: bool) -> torch.Tensor:
@@ -85,46 +90,67 @@ def time_id(picture: Picture, flipped: bool) -> torch.Tensor:
 
 
 def _latents(job: Job, pictures: Sequence[Picture]) -> list[tuple[torch.Tensor, ...]]:
-    """Each picture's latents: as it is, and mirrored where the story says so."""
-    folder = job.run.cache / "latents"
+    """Each picture's latents: as it is, and mirrored where the story says so.
+
+    Where the CPU has computed all of them since the GPU's memory was not enough, they are those.
+    """
     flips = (False, True) if job.story.train.flip else (False,)
-    paths = {
-        (picture.sha256, flip): folder / f"{_key(job.base, picture, flip, job.device)}.safetensors"
-        for picture in pictures
-        for flip in flips
-    }
-    different = {picture.sha256: picture for picture in pictures}
-    missing = [one for sha, one in different.items() if not all(_is_whole(paths[sha, flip]) for flip in flips)]
-    if missing:
-        _encode(job, missing, flips, paths)
-        release(job.device)
+    by_cpu = _latent_paths(job, pictures, flips, "cpu")
+    if all(_is_whole(path) for path in by_cpu.values()):
+        paths = by_cpu
+    else:
+        paths = on_gpu_or_cpu(
+            job.device, "latents", lambda device: _encode_missing(job, pictures, flips, device), job.report.note
+        )
     return [tuple(load_file(paths[picture.sha256, flip])["latent"] for flip in flips) for picture in pictures]
 
 
-def _encode(
-    job: Job,
-    pictures: Sequence[Picture],
-    flips: tuple[bool, ...],
-    paths: dict[tuple[str, bool], Path],
-) -> None:
-    encoder = bases.load_vae_encoder(job.base, job.device, torch.float32)
+Paths = dict[tuple[str, bool], Path]
+"""By a picture's digest and whether it is mirrored."""
+
+
+def _latent_paths(job: Job, pictures: Sequence[Picture], flips: tuple[bool, ...], device: str) -> Paths:
+    folder = job.run.cache / "latents"
+    return {
+        (picture.sha256, flip): folder / f"{_key(job.base, picture, flip, device)}.safetensors"
+        for picture in pictures
+        for flip in flips
+    }
+
+
+def _encode_missing(job: Job, pictures: Sequence[Picture], flips: tuple[bool, ...], device: str) -> Paths:
+    """Encode on the device what is not there; where all latents are."""
+    paths = _latent_paths(job, pictures, flips, device)
+    different = {picture.sha256: picture for picture in pictures}
+    missing = [one for sha, one in different.items() if not all(_is_whole(paths[sha, flip]) for flip in flips)]
+    if missing:
+        _encode(job, missing, flips, paths, device)
+        release(device)
+    return paths
+
+
+def _encode(job: Job, pictures: Sequence[Picture], flips: tuple[bool, ...], paths: Paths, device: str) -> None:
+    encoder = bases.load_vae_encoder(job.base, device, torch.float32)
+    turn = contextlib.nullcontext() if device == "cpu" else threading.Lock()  # a GPU has room for one at a time
 
     def encode(picture: Picture, go_on: Callable[[], None]) -> None:
         pixels = _pixels(picture.path)
         for flip in flips:
             go_on()
-            latent = _encode_one(encoder, pixels.flip(-1) if flip else pixels, job.device)
+            one = (pixels.flip(-1) if flip else pixels)[None].contiguous()
+            with turn:
+                latent = _encode_one(encoder, one, device)
             write_bytes(paths[picture.sha256, flip], save({"latent": latent}))
         advance(1)
 
     with job.report.progress("latents", len(pictures)) as advance:
-        compute_all(job.device, encode, pictures)
+        compute_all(device, encode, pictures, threads=READERS)
 
 
 def _encode_one(encoder: SDXLVAEEncoder, pixels: torch.Tensor, device: str) -> torch.Tensor:
-    """One picture [3, H, W] to its latent's mean, float32 [4, H / 8, W / 8]; alone, so that none changes another."""
+    """One picture [1, 3, H, W] to its latent's mean, float32 [4, H / 8, W / 8]; alone, so that none changes another."""
     with torch.no_grad():  # each thread has its own gradient mode
-        latent: torch.Tensor = encoder(pixels[None].contiguous().to(device))[0]
+        latent: torch.Tensor = encoder(pixels.to(device))[0]
     return latent.float().cpu().contiguous()
 
 

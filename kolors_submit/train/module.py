@@ -51,6 +51,10 @@ class LoraTraining(LightningModule):
             for name, parameter in self.lora_parameters().items():
                 parameter.data.copy_(checkpoint.lora[name])
 
+    def cpu(self) -> LoraTraining:
+        """Stay on the device: Lightning moves a module to main memory after training, which takes Kolors 4 s."""
+        return self
+
     def lora_parameters(self) -> dict[str, torch.nn.Parameter]:
         """The LoRA under its names in the UNet."""
         return injected_parameters(self.unet)

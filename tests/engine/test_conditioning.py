@@ -9,7 +9,8 @@ import torch
 
 from kolors_submit.engine import base as bases
 from kolors_submit.engine import conditioning
-from kolors_submit.engine.conditioning import add_time_id, encode, encode_cached
+from kolors_submit.engine.conditioning import Conditioning, add_time_id, encode, encode_cached
+from kolors_submit.errors import OutsideError
 from kolors_submit.weights import Base, open_base
 from tests.engine.parts import relative_error
 
@@ -45,7 +46,7 @@ def test_a_prompt_has_the_same_bytes_alone_and_in_any_order(base: Base) -> None:
 
 def test_the_cache_saves_the_encoder(base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cache = tmp_path / "text"
-    first = encode_cached(base, ["a", "b", "a"], "cpu", torch.float32, cache)
+    first = encode_cached(base, ["a", "b", "a"], "cpu", torch.float32, cache, False, pytest.fail)
     assert len(list(cache.iterdir())) == 2
     asked: list[str] = []
 
@@ -54,11 +55,11 @@ def test_the_cache_saves_the_encoder(base: Base, tmp_path: Path, monkeypatch: py
         return encode(base, prompts, *how)
 
     monkeypatch.setattr(conditioning, "encode", counted)
-    again = encode_cached(base, ["a", "b", "a"], "cpu", torch.float32, cache)
+    again = encode_cached(base, ["a", "b", "a"], "cpu", torch.float32, cache, False, pytest.fail)
     assert asked == []
     assert all(torch.equal(one.embedding, two.embedding) for one, two in zip(first, again, strict=True))
     next(cache.iterdir()).write_bytes(b"damaged")
-    encode_cached(base, ["a", "b", "c"], "cpu", torch.float32, cache)
+    encode_cached(base, ["a", "b", "c"], "cpu", torch.float32, cache, False, pytest.fail)
     assert len(asked) == 2
     assert "c" in asked
 
@@ -83,3 +84,24 @@ def test_layer_by_layer_holds_one_layer(base: Base) -> None:
 
 def test_sizes_are_in_the_trained_order() -> None:
     assert add_time_id(1, 2, 3, 4, 5, 6).tolist() == [1, 2, 3, 4, 5, 6]
+
+
+def test_where_memory_is_short_the_encoder_goes_layer_by_layer(
+    base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def short(base: Base, prompts: list[str], device: str, dtype: torch.dtype, stream: bool) -> list[Conditioning]:
+        if not stream:
+            raise torch.OutOfMemoryError
+        return encode(base, prompts, device, dtype, stream)
+
+    notes: list[str] = []
+    plain = encode(base, ["a"], "cpu", torch.float32)[0]
+    monkeypatch.setattr(conditioning, "encode", short)
+    (found,) = encode_cached(base, ["a"], "cpu", torch.float32, tmp_path, False, notes.append)
+    assert torch.equal(found.embedding, plain.embedding) and torch.equal(found.pooled, plain.pooled)
+    assert notes == [
+        "the GPU's memory was not enough for the whole text encoder; going on with the text encoder layer by layer"
+    ]
+    monkeypatch.setattr(conditioning, "encode", lambda *_: short(base, [], "cpu", torch.float32, False))
+    with pytest.raises(OutsideError, match="not enough for the text encoder layer by layer, the leanest way"):
+        encode_cached(base, ["b"], "cpu", torch.float32, tmp_path, True, pytest.fail)

@@ -18,6 +18,7 @@ from kolors_submit.engine.memory import (
     compute_all,
     compute_for,
     keep_within,
+    on_gpu_or_cpu,
     stepping_down,
 )
 from kolors_submit.errors import OutsideError
@@ -79,6 +80,28 @@ def test_out_of_memory_goes_on_with_the_next_plan_and_says_so() -> None:
     assert notes[0].startswith("the GPU's memory was not enough for 16; going on with 8")
     with pytest.raises(OutsideError, match="not enough for 8, the leanest"):
         stepping_down([16, 8], attempt, notes.append)
+
+
+def test_what_a_gpu_has_no_room_for_is_done_on_the_cpu() -> None:
+    notes: list[str] = []
+
+    def attempt(device: str) -> str:
+        if device == "cuda":
+            raise torch.OutOfMemoryError
+        return f"done on {device}"
+
+    assert on_gpu_or_cpu("cuda", "scoring", attempt, notes.append) == "done on cpu"
+    assert notes == ["the GPU's memory was not enough for scoring on the GPU; going on with scoring on the CPU"]
+    assert on_gpu_or_cpu("cuda", "scoring", str.upper, pytest.fail) == "CUDA"
+    assert on_gpu_or_cpu("cpu", "scoring", attempt, pytest.fail) == "done on cpu"
+
+
+def test_each_device_gets_as_many_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[int] = []
+    together = threading.Barrier(6, timeout=30)
+    monkeypatch.setattr("torch.cuda.set_device", begun.append)
+    compute_all("cuda", lambda item, go_on: together.wait() and None, range(6), devices=2, threads=3)
+    assert sorted(begun) == [0, 0, 0, 1, 1, 1]
 
 
 def test_other_errors_are_not_mistaken_for_memory() -> None:

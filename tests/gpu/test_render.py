@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from diffsynth.models.sdxl_unet import SDXLUNet
 
 from kolors_submit.engine import base as bases
 from kolors_submit.engine.accelerate import accelerate_decoder
 from kolors_submit.engine.conditioning import encode
 from kolors_submit.engine.draw import Models, draw, load_models
 from kolors_submit.engine.gpu_kernels import fast_attention
+from kolors_submit.engine.lora import Lora, from_injected, inject
 from kolors_submit.engine.memory import Compute
 from kolors_submit.engine.plan import RenderPlan
 from kolors_submit.engine.sampler import Task, decode
 from kolors_submit.story import Render
 from kolors_submit.weights import PICTUREBOOK, Base, open_base
+from tests.engine.parts import TARGETS
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
 
@@ -36,6 +40,7 @@ EXACT = {
     "compiled": replace(PLAIN, compute=replace(PLAIN.compute, compile=True)),
     "graph": replace(PLAIN, compute=replace(PLAIN.compute, batch=2), cuda_graph=True),
     "compiled graph": replace(PLAIN, compute=replace(PLAIN.compute, batch=4, compile=True), cuda_graph=True),
+    "as the verb": replace(PLAIN, compute=replace(HALF, batch=16), cuda_graph=True),
     "offloaded": replace(PLAIN, compute=replace(PLAIN.compute, batch=2), offload=True),
     "8 bits": replace(PLAIN, compute=replace(PLAIN.compute, batch=2, eight_bit="int8"), offload=True),
     "8 bits compiled": replace(PLAIN, compute=replace(PLAIN.compute, batch=2, compile=True, eight_bit="int8")),
@@ -79,10 +84,16 @@ def plain(base: Base, tasks: list[Task]) -> list[np.ndarray]:
     """DiffSynth's own networks in float32, without TF32, one panel at a time."""
     unet, decoder = (load(base, "cuda", torch.float32) for load in (bases.load_unet, bases.load_vae_decoder))
     plan = replace(PLAIN, compute=Compute("cuda", "float32", 2, None))
+    with without_tf32():
+        return pictures(lambda: Models(unet, decoder), tasks, plan)
+
+
+@contextmanager
+def without_tf32() -> Iterator[None]:
     before = torch.backends.cudnn.allow_tf32
     torch.backends.cudnn.allow_tf32 = False
     try:
-        return pictures(lambda: Models(unet, decoder), tasks, plan)
+        yield
     finally:
         torch.backends.cudnn.allow_tf32 = before
 
@@ -97,6 +108,31 @@ def test_exact_plans_draw_the_plain_pictures(base: Base, tasks: list[Task], plai
     found = distance(by_plan(base, tasks, EXACT[name]), plain)
     print(f"{name}: {found:.3f} of 255")
     assert found <= MEAN
+
+
+@pytest.mark.parametrize("name", ["as the verb", "8 bits"])
+def test_a_merged_lora_draws_what_peft_computes_in_float32(base: Base, tasks: list[Task], name: str) -> None:
+    injected, lora = with_lora(base)
+    decoder = bases.load_vae_decoder(base, "cuda", torch.float32)
+    plan = replace(PLAIN, compute=Compute("cuda", "float32", 2, None))
+    with without_tf32():
+        plain = pictures(lambda: Models(injected, decoder), tasks, plan)
+    merged = pictures(lambda: load_models(base, lora, SETTINGS, EXACT[name]), tasks, EXACT[name])
+    found, changed = distance(merged, plain), distance(by_plan(base, tasks, EXACT[name]), plain)
+    print(f"{name}: {found:.3f} of 255, {changed:.1f} without the LoRA")
+    assert found <= MEAN < changed / 2
+
+
+def with_lora(base: Base) -> tuple[SDXLUNet, Lora]:
+    """A UNet in float32 with a LoRA of noticeable values as peft's own layers, and the LoRA by itself."""
+    unet = bases.load_unet(base, "cuda", torch.float32)
+    inject(unet, rank=8, alpha=8, targets=TARGETS, seed=1)
+    noise = torch.Generator("cuda").manual_seed(2)
+    with torch.no_grad():
+        for name, parameter in unet.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_(std=0.2, generator=noise)
+    return unet, from_injected(unet)
 
 
 @torch.inference_mode()

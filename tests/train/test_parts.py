@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
+import io
+import shutil
 from collections import Counter
 from pathlib import Path
 
 import pytest
 import torch
+from rich.console import Console
 
-from kolors_submit.data.dataset import Picture
+from kolors_submit.data.dataset import Picture, read_prepared
+from kolors_submit.engine import base as bases
+from kolors_submit.report import Reporter
 from kolors_submit.run import Run
 from kolors_submit.story import Train
 from kolors_submit.train.batches import draw_batch
-from kolors_submit.train.cache import time_id
+from kolors_submit.train.cache import _latents, time_id
 from kolors_submit.train.plan import disk_bytes, learning_rate_factor
+from kolors_submit.weights import Base
+from tests.train.conftest import NewJob
 
 SQUARE, WIDE = (8, 8), (4, 16)
 
@@ -98,6 +106,26 @@ def test_cache_holds_a_latent_for_each_picture_and_flip(unbroken: Run) -> None:
     latents = [load_file(path)["latent"] for path in (unbroken.cache / "latents").iterdir()]
     assert len(latents) == 6
     assert len({latent.numpy().tobytes() for latent in latents}) == 6
+
+
+def test_latents_that_a_gpu_has_no_room_for_are_the_cpus(
+    unbroken: Run, new_job: NewJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(base: Base, device: str, dtype: torch.dtype) -> torch.nn.Module:
+        if device == "cuda":
+            raise torch.OutOfMemoryError
+        return real(base, device, dtype)
+
+    job = new_job("short")
+    shutil.rmtree(job.run.cache / "latents")
+    pictures, real, heard = read_prepared(job.run.data), bases.load_vae_encoder, io.StringIO()
+    monkeypatch.setattr(bases, "load_vae_encoder", load)
+    short = dataclasses.replace(job, device="cuda", report=Reporter(Console(file=heard, width=200)))
+    first, again = _latents(short, pictures), _latents(short, pictures)
+    assert heard.getvalue().count("going on with latents on the CPU") == 1
+    plain = _latents(dataclasses.replace(job, run=unbroken), pictures)
+    for one, two, three in zip(first, again, plain, strict=True):
+        assert all(torch.equal(a, b) and torch.equal(a, c) for a, b, c in zip(one, two, three, strict=True))
 
 
 def test_the_panels_prompts_are_encoded_with_the_captions(unbroken: Run) -> None:
