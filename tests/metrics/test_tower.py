@@ -46,6 +46,13 @@ def test_dinov2(tmp_path: Path) -> None:
     assert [float(vector @ vector) for vector in found] == pytest.approx([1] * 4, abs=1e-5)
 
 
+def test_several_devices_share_the_pictures(tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, paths = tiny_base / "predictor", pictures(tmp_path)
+    alone = list(features(folder, paths))
+    monkeypatch.setattr("kolors_submit.metrics.tower.devices_of", lambda device, items: ["cpu", "cpu:0"])
+    assert np.array_equal(list(features(folder, paths, "cuda")), alone)
+
+
 def test_what_is_no_tower_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no image tower"):
         list(features(tmp_path, pictures(tmp_path)))
