@@ -1,9 +1,9 @@
 """What `quality: fast` and weights in 8 bits cost on the picture book: `python bench/fast.py --lora watercolor=LORA`.
 
 The same held-out prompts and seeds are drawn by the story's own 50 DDIM steps, by `fast`, and on a GPU by the 50 steps
-with the linear layers in 8 bits, as small cards hold them; all through the engine. A classifier that has seen drawn
-pictures alone reads them, the base's own predictor scores them. With a LoRA, a style classifier says how often they
-have its style. All of it is written to bench/results/fast.json.
+with the linear layers in 8 bits, in which small cards hold them; all through the engine. A classifier that has seen
+drawn pictures alone reads them, the base's own predictor scores them. With a LoRA, a style classifier says how often
+they have its style. All of it is written to bench/results/fast.json.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from kolors_submit.engine.conditioning import encode
 from kolors_submit.engine.draw import draw, load_models
 from kolors_submit.engine.lora_files import read as read_lora
 from kolors_submit.engine.method import method_of
-from kolors_submit.engine.plan import Sizes, fitting
+from kolors_submit.engine.plan import RenderPlan, Sizes, fitting
 from kolors_submit.engine.planning import render_plans
 from kolors_submit.engine.sampler import Task
 from kolors_submit.picturebook.captions import caption
@@ -89,9 +89,10 @@ def compare(
     for way in WAYS if where.type == "cuda" else ("exact", "fast"):
         settings = Render(width=256, height=256, quality="fast" if way == "fast" else "exact")
         begun = time.monotonic()
-        made[way] = pictures(base, prompts, settings, lora, where, held="int8" if way == "int8" else None)
+        plan = plan_of(base, len(prompts), settings, where, "int8" if way == "int8" else None)
+        made[way] = pictures(base, prompts, settings, plan, lora)
         took = time.monotonic() - begun
-        table[way] = {"method": method_of(settings).record(), "seconds": round(took, 1)}
+        table[way] = {"method": method_of(settings).record(), "plan": str(plan), "seconds": round(took, 1)}
         table[way] |= read(base, scenes, made[way], style, where)
         if way != "exact":
             table[way] |= beside(table["exact"], table[way])
@@ -102,25 +103,25 @@ def compare(
 
 def beside(exact: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
     """What a way loses, and whether that is as little as it may be."""
-    loses = {key: round(exact[key] - found[key], 4) for key in MAY_LOSE}
+    loses = {key: exact[key] - found[key] for key in MAY_LOSE}
     holds = all(loses[key] <= most for key, most in MAY_LOSE.items()) and found.get("style", 1.0) >= STYLE_KEPT
-    return {"loses": loses, "holds": holds}
+    return {"loses": {key: round(lost, 4) for key, lost in loses.items()}, "holds": holds}
 
 
-def pictures(
-    base: Base,
-    prompts: Sequence[str],
-    settings: Render,
-    lora: Path | None,
-    where: torch.device,
-    held: Literal["int8"] | None = None,
-) -> torch.Tensor:
-    """(count, h, w, 3) uint8, drawn by the engine's own plan for this machine, with its linear layers held so."""
+def plan_of(
+    base: Base, count: int, settings: Render, where: torch.device, eight_bit: Literal["int8"] | None
+) -> RenderPlan:
+    """The engine's own plan for this machine, with its linear layers held so."""
     machine = read_machine(where.type)
     sizes = Sizes(count_parameters(base, "unet"), count_parameters(base, "text_encoder"), 32 * 32)
-    plan = fitting(render_plans(machine, settings, len(prompts), sizes), machine)[0]
-    plan = replace(plan, compute=replace(plan.compute, eight_bit=held))
-    negative, *positives = encode(base, ["", *prompts], where.type, plan.compute.torch_dtype)
+    plan = fitting(render_plans(machine, settings, count, sizes), machine)[0]
+    return replace(plan, compute=replace(plan.compute, eight_bit=eight_bit))
+
+
+def pictures(base: Base, prompts: Sequence[str], settings: Render, plan: RenderPlan, lora: Path | None) -> torch.Tensor:
+    """(count, h, w, 3) uint8, drawn by a plan."""
+    where = plan.compute.device_kind
+    negative, *positives = encode(base, ["", *prompts], where, plan.compute.torch_dtype)
     tasks = [Task(positive, negative, seed) for seed, positive in enumerate(positives)]
     weights = read_lora(lora, bases.config(base, "unet")) if lora else None
     made = torch.zeros((len(tasks), settings.height, settings.width, 3), dtype=torch.uint8)
@@ -129,7 +130,8 @@ def pictures(
         assert picture is not None
         made[index] = torch.from_numpy(np.array(picture))
 
-    draw(lambda: load_models(base, weights, settings, plan), tasks, settings, plan, deliver, devices=machine.devices)
+    devices = read_machine(where).devices
+    draw(lambda: load_models(base, weights, settings, plan), tasks, settings, plan, deliver, devices=devices)
     return made
 
 

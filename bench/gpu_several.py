@@ -60,12 +60,12 @@ def main() -> None:
     options = parser.parse_args()
     keep_compiled(options.compiled)
     found: dict[str, Any] = json.loads(options.out.read_text()) if options.out.exists() else {}
-    found |= {"gpu": torch.cuda.get_device_name(), "torch": torch.__version__}
     for name in options.parts:
-        measured, found[name] = PARTS[name](), {}
+        measured = PARTS[name]()
+        found[name] = {"gpu": torch.cuda.get_device_name(), "torch": torch.__version__, "devices": {}}
         for count in options.devices:
-            found[name][count] = measured(count)
-            print(name, count, found[name][count], flush=True)
+            found[name]["devices"][str(count)] = took = measured(count)
+            print(name, count, took, flush=True)
             found["efficiency"] = efficiency(found)
             options.out.parent.mkdir(parents=True, exist_ok=True)
             options.out.write_text(json.dumps(found, indent=2) + "\n")
@@ -76,8 +76,9 @@ def efficiency(found: dict[str, Any]) -> dict[str, dict[int, float]]:
     """Of each measured count that is not the first, which the others are held to."""
     table: dict[str, dict[int, float]] = {}
     for name in PARTS:
-        (first, took), *others = ((int(count), took) for count, took in found.get(name, {1: 0.0}).items())
-        table[name] = {count: round(took * first / (other * count), 3) for count, other in others}
+        if name in found:
+            (first, took), *others = ((int(count), took) for count, took in found[name]["devices"].items())
+            table[name] = {count: round(took * first / (other * count), 3) for count, other in others}
     return table
 
 
@@ -140,9 +141,10 @@ class Scorer:
     """A predictor and pictures, in a folder of their own."""
 
     def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="kolors-scoring-"))
-        self.predictor = write_predictor(self.folder / "predictor")
-        self.pictures = [self.folder / f"{number:02d}.png" for number in range(PICTURES)]
+        self.folder = tempfile.TemporaryDirectory(prefix="kolors-scoring-")  # there as long as this is
+        folder = Path(self.folder.name)
+        self.predictor = write_predictor(folder / "predictor")
+        self.pictures = [folder / f"{number:02d}.png" for number in range(PICTURES)]
         draw = np.random.default_rng(0)
         for path in self.pictures:
             small = draw.integers(0, 256, (64, 64, 3), np.uint8)

@@ -32,9 +32,9 @@ class Meter:
         """Whether the budget is passed, or would be in so many seconds from now."""
         return self.budget is not None and self.spent(seconds) >= self.budget
 
-    def check(self, seconds: float = 0) -> None:
-        """Raise BudgetSpent where the budget is passed, or would be in so many seconds from now."""
-        if self.passes(seconds):
+    def check(self) -> None:
+        """Raise BudgetSpent where the budget is passed."""
+        if self.passes():
             raise BudgetSpent(f"{self.words()}: what was done is kept; the same command goes on, with a new budget")
 
     def words(self, seconds_left: float | None = None) -> str:

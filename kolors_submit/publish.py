@@ -17,7 +17,7 @@ from kolors_submit.errors import InputError, OutsideError
 from kolors_submit.files import file_digest, read_json, write_json, write_text
 from kolors_submit.hub.known import find_token, token_advice
 from kolors_submit.report import Reporter
-from kolors_submit.story import Story
+from kolors_submit.story import EXAMPLE_TEAMS, Story
 from kolors_submit.weights.download import gigabytes
 
 FORMAT = 1
@@ -62,6 +62,8 @@ def publish(bundle: Path, target: Target, report: Reporter) -> dict[str, Any]:
         if target.dry_run:
             _say_files(files, report)
         _refuse_demonstration(opened, target)
+        if opened.story.team in EXAMPLE_TEAMS and not opened.is_demonstration:
+            report.note(f"the team is still {opened.story.team}, the examples'; set team and submission.display_name")
         name = _name(opened.story, target, report)
         display_name = _display_name(opened, target, report)
         repository = hubs.open_hub(target.hub or opened.story.submission.hub, name)

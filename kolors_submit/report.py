@@ -70,8 +70,7 @@ class Reporter:
         """A bar with speed, time left, memory and cost; `advance(1, "loss 0.123")` is called for each step done.
 
         In a file or a pipe, which shows no bar, a line now and then says the same. `advance` raises BudgetSpent where
-        the budget would be passed before the next call, if that takes as long; so it is called where a stage may be
-        stopped.
+        the budget is passed, so it is called where a stage may be stopped.
         """
         columns = (
             SpinnerColumn(),
@@ -84,12 +83,12 @@ class Reporter:
             TextColumn("{task.fields[use]}", style="dim", markup=False),
         )
         hidden = self.quiet or not self.console.is_terminal
-        said = advanced = time.monotonic()
+        said = time.monotonic()
         with Progress(*columns, console=self.console, disable=hidden, transient=True) as bar:
             task = bar.add_task(f"{label:<8}", total=total, completed=start, detail="", speed="", use="")
 
             def advance(steps: int = 1, detail: str = "") -> None:
-                nonlocal said, advanced
+                nonlocal said
                 speed = bar.tasks[0].speed
                 shown = "" if not speed else f"{speed:.1f}/s" if speed >= 1 else f"{1 / speed:.1f} s each"
                 use = "" if hidden else f"{memory_in_use() / 1e9:.1f} GB"
@@ -99,9 +98,8 @@ class Reporter:
                 if hidden and time.monotonic() - said >= LINE_EVERY:
                     said = time.monotonic()
                     self.stage(label, _in_words(bar.tasks[0]))
-                step, advanced = time.monotonic() - advanced, time.monotonic()
                 if self.meter:
-                    self.meter.check(step)
+                    self.meter.check()
 
             yield advance
 

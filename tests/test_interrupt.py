@@ -22,6 +22,7 @@ from kolors_submit.metrics.spread import spread
 from kolors_submit.picturebook.samples import sample_set
 from kolors_submit.report import quiet
 from kolors_submit.reproduce import Request, reproduce_list
+from kolors_submit.threads import in_threads
 from kolors_submit.weights import find_base
 from tests import loopback
 from tests.weights.test_download import repository
@@ -74,7 +75,7 @@ def test_without_a_signal_nothing_changes():
 
 
 def share_out_pictures(work):
-    pictures.in_threads(work, range(200), lambda: None)
+    in_threads(work, range(200))
 
 
 def share_out_batches(work):

@@ -36,7 +36,7 @@ LAYERS = (
     ("weights", "endpoint"),
     ("hub",),
     ("story", "run", "hold", "report", "device", "cards", "container", "meter"),
-    ("interrupt", "files", "text", "pages", "decoders", "base_names"),
+    ("interrupt", "threads", "files", "text", "pages", "decoders", "base_names"),
     ("errors",),
 )
 BESIDE = {
@@ -54,6 +54,7 @@ BESIDE = {
     ("report", "meter"),
     ("device", "cards"),
     ("device", "container"),
+    ("threads", "interrupt"),
 }
 """What imports what of its own layer; of the stages nothing else does, they meet in the run folder."""
 

@@ -250,6 +250,17 @@ def test_a_demonstration_has_to_be_asked_for(hub, tmp_path):
     assert held(hub) == files_of(job.run.bundle)
 
 
+@pytest.mark.parametrize(("team", "said"), [("示例队", True), ("星队", False)])
+def test_the_examples_team_is_told(hub, tmp_path, capsys, team, said):
+    from kolors_submit.bundle.pack import pack
+
+    name = f"{team}-可图Kolors训练-雨天的猫"
+    job = make_run(tmp_path, chosen=story(team=team, submission={"repository": NAME, "display_name": name}))
+    assert pack(job)
+    assert cli.run(["publish", str(job.run.bundle), "--dry-run"]) == 0
+    assert ("the team is still 示例队" in capsys.readouterr().err) == said
+
+
 def test_a_bundle_that_fails_the_check_is_not_sent(hub, entry, capsys):
     (entry / "scores.json").write_text("{}")
     assert cli.run(["publish", str(entry), "--repo", NAME]) == 1

@@ -6,7 +6,6 @@ import base64
 import io
 import re
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from kolors_submit.bundle.charts import MAX_MATRIX, Bar, Cell, FunnelBar, funnel
 from kolors_submit.bundle.contents import PromptRow
 from kolors_submit.bundle.entry import Entry
 from kolors_submit.bundle.words import STEPS
-from kolors_submit.interrupt import held
+from kolors_submit.threads import in_threads
 
 QUALITY = 90
 """Of the WebP copies in the page; the pictures themselves are the PNGs in images/ and before/."""
@@ -82,8 +81,7 @@ class Coherence:
 def panels(entry: Entry, pictures: Sequence[Path], before: Mapping[int, Path], shown: Show) -> list[ShownPanel]:
     """Every panel; `pictures` in order, `before` by the panel's number."""
     paths = [*pictures, *before.values()]
-    with held(), ThreadPoolExecutor() as pool:
-        copies = dict(zip(paths, pool.map(shown, paths), strict=True))
+    copies = dict(zip(paths, in_threads(shown, paths), strict=True))
     none: list[float | None] = [None] * len(pictures)
     scores = entry.panel_scores if entry.scores else none
     return [

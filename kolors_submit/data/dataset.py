@@ -25,13 +25,14 @@ from kolors_submit.data.captioning import Known, add_captions, caption_file, own
 from kolors_submit.data.captions import BadCaption, caption
 from kolors_submit.data.filtering import Candidate, run_filters
 from kolors_submit.data.inputs import find_filter_predictor, stage_inputs, with_written
-from kolors_submit.data.pictures import BadPicture, decode, in_threads, is_plain
+from kolors_submit.data.pictures import BadPicture, decode, is_plain, without_warnings
 from kolors_submit.data.recipe import operators, recipe_yaml
 from kolors_submit.data.sample import Sample, shown
 from kolors_submit.errors import InputError
 from kolors_submit.files import atomic_path, file_digest, keep_only, write_json, write_text
 from kolors_submit.run import Job
 from kolors_submit.story import Captioner
+from kolors_submit.threads import in_threads
 
 NAME, FORMAT = "data", 1
 _SIDES = ("crop_left", "crop_top", "crop_right", "crop_bottom")
@@ -159,7 +160,7 @@ def _read_all(job: Job, found: Sequence[Sample], fates: Mapping[int, account.Fat
             fates[number].end("failed", CAPTION, str(error))
         return None
 
-    with job.report.progress("read", len(found)) as advance:
+    with job.report.progress("read", len(found)) as advance, without_warnings():
         originals = in_threads(read, fates, advance)
     return {number: original for number, original in zip(fates, originals, strict=True) if original is not None}
 

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
-import os
 import warnings
-from collections.abc import Callable, Collection
-from concurrent.futures import CancelledError, ThreadPoolExecutor
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from kolors_submit.decoders import open_picture
-from kolors_submit.interrupt import held
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 SUFFIXES = frozenset(
     (".png", ".apng", ".jpg", ".jpeg", ".jfif", ".mpo", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif")
@@ -29,10 +23,6 @@ MAX_PIXELS = 80_000_000
 _ORIENTATION = 0x0112
 MIN_SIDE = 8
 """Below this many pixels a side there is nothing to learn from, and filters divide by nearly zero."""
-
-
-MAX_THREADS = 8
-"""Each holds a decoded picture, up to a quarter of a gigabyte."""
 
 
 class BadPicture(Exception):
@@ -120,21 +110,9 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def in_threads(work: Callable[[Item], Result], items: Collection[Item], advance: Callable[[], object]) -> list[Result]:
-    """`work` of every item in their order, on a thread for each core; `advance` is called after each.
-
-    Pillow decodes and packs outside the interpreter's lock; its warnings of a broken file's oddities are muted.
-    """
-    results: list[Result] = []
-    threads = min(MAX_THREADS, len(os.sched_getaffinity(0)))
-    with warnings.catch_warnings(), held() as hold, ThreadPoolExecutor(threads) as pool:
+@contextlib.contextmanager
+def without_warnings() -> Iterator[None]:
+    """Within the block Pillow's warnings of a broken file's oddities are muted."""
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        try:
-            for result in pool.map(work, items):
-                if hold.requested:
-                    raise CancelledError
-                results.append(result)
-                advance()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-    return results
+        yield

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,7 +14,7 @@ from kolors_submit.engine import architecture, conversion, pickled, schedule
 from kolors_submit.engine.conversion import State
 from kolors_submit.engine.kept import kept, shelved
 from kolors_submit.errors import InputError
-from kolors_submit.interrupt import held
+from kolors_submit.threads import in_threads
 from kolors_submit.weights.parts import read_config, weight_files
 
 if TYPE_CHECKING:
@@ -166,17 +165,17 @@ def _read(
     base: Base, part: str, device: str, dtype: torch.dtype, wanted: Callable[[str], bool] = lambda key: True
 ) -> State:
     """The wanted weights of a part under the names in its files, straight on the device and in the dtype."""
-    found = [pair for path in weight_files(base.folder / part) for pair in _tensors(path, wanted)]
-    where = device if device == "cpu" else f"{device}:{torch.cuda.current_device()}"  # other threads have their own
+    found = {key: value for path in weight_files(base.folder / part) for key, value in _tensors(path, wanted)}
+    where = torch.device(device)
+    if where.type == "cuda" and where.index is None:  # other threads have a current device of their own
+        where = torch.device(device, torch.cuda.current_device())
 
-    def placed(pair: tuple[str, torch.Tensor]) -> tuple[str, torch.Tensor]:
-        key, value = pair
-        return key, value.to(where, dtype) if value.is_floating_point() else value.to(where)
+    def placed(value: torch.Tensor) -> torch.Tensor:
+        here = value.to(where)
+        return here.to(dtype) if here.is_floating_point() else here
 
-    if device == "cpu":
-        return dict(map(placed, found))
-    with held(), ThreadPoolExecutor(READERS) as pool:
-        return dict(pool.map(placed, found))
+    values = map(placed, found.values()) if device == "cpu" else in_threads(placed, found.values(), threads=READERS)
+    return dict(zip(found, values, strict=True))
 
 
 def _tensors(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, torch.Tensor]]:

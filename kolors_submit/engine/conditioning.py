@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from kolors_submit.weights import Base
 
+LAYER_BY_LAYER = "the text encoder layer by layer"
+
 
 @dataclass(frozen=True)
 class Conditioning:
@@ -122,9 +124,8 @@ def encode_cached(
     known = {prompt: kept for prompt, path in files.items() if (kept := _read(path)) is not None}
     new = [prompt for prompt in files if prompt not in known]
     if new:
-        ways = {} if stream else {"the whole text encoder": False}
-        ways["the text encoder layer by layer"] = True
-        encoded = stepping_down(list(ways), lambda way: encode(base, new, device, dtype, ways[way]), note)
+        ways = [LAYER_BY_LAYER] if stream else ["the whole text encoder", LAYER_BY_LAYER]
+        encoded = stepping_down(ways, lambda way: encode(base, new, device, dtype, way == LAYER_BY_LAYER), note)
         for prompt, conditioning in zip(new, encoded, strict=True):
             write_bytes(files[prompt], save({"embedding": conditioning.embedding, "pooled": conditioning.pooled}))
             known[prompt] = conditioning

@@ -119,7 +119,8 @@ def compute_all(
     import torch
 
     stop = threading.Event()
-    free = iter(list(range(devices)) * threads)
+    places = list(range(devices)) if devices > 1 or device == "cpu" else [torch.cuda.current_device()]
+    free = iter(places * threads)
 
     def go_on() -> None:
         if stop.is_set() or hold.requested:

@@ -1,6 +1,6 @@
 """The story file: what it may say (`model`), how it is read (`load`), how prompts are put together (`prompts`)."""
 
-from kolors_submit.story.blanks import refuse_unfilled
+from kolors_submit.story.blanks import EXAMPLE_TEAMS, refuse_unfilled
 from kolors_submit.story.captioners import Captioner, JuicerCaptions, TaggerCaptions, VisionCaptions
 from kolors_submit.story.document import Document, Problem, StoryError, read_document
 from kolors_submit.story.load import load_story, oversized, replaced_source, resolve, validate
@@ -19,6 +19,7 @@ from kolors_submit.story.model import (
 from kolors_submit.story.prompts import MAX_TOKENS, Prompt, PromptError, panel_prompt, token_count
 
 __all__ = [
+    "EXAMPLE_TEAMS",
     "MAX_TOKENS",
     "Captioner",
     "Dataset",

@@ -10,6 +10,9 @@ from kolors_submit.errors import InputError
 from kolors_submit.story.document import Location
 from kolors_submit.story.model import Story
 
+EXAMPLE_TEAMS = ("示例队", "Example Team")
+"""The teams of the stories that ship, which nobody enters a contest as."""
+
 SHOWN = 4
 """Places that are named where a story is refused."""
 

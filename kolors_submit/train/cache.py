@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from kolors_submit.data.dataset import Picture
+from kolors_submit.device import free_main_memory
 from kolors_submit.engine import base as bases
 from kolors_submit.engine.conditioning import Conditioning, add_time_id, encode_cached
 from kolors_submit.engine.memory import THREADS, compute_all, compute_for, on_gpu_or_cpu, release
@@ -25,10 +25,14 @@ from kolors_submit.train.batches import Shape
 if TYPE_CHECKING:
     from diffsynth.models.sdxl_vae_encoder import SDXLVAEEncoder
 
-    from kolors_submit.weights import Base
-
 READERS = 4
 """Threads that read pictures and write latents while a GPU encodes, one picture after the other."""
+
+ENCODE_PIXEL = 2000
+"""Bytes of main memory that Kolors' VAE takes for each pixel that it encodes, in float32."""
+
+LatentPaths = dict[tuple[str, bool], Path]
+"""Where latents lie, by a picture's digest and whether it is mirrored."""
 
 
 @dataclass(frozen=True)
@@ -92,59 +96,59 @@ def time_id(picture: Picture, flipped: bool) -> torch.Tensor:
 def _latents(job: Job, pictures: Sequence[Picture]) -> list[tuple[torch.Tensor, ...]]:
     """Each picture's latents: as it is, and mirrored where the story says so.
 
-    Where the CPU has computed all of them since the GPU's memory was not enough, they are those.
+    Where the CPU has computed them because the GPU's memory was not enough, they are read again from then on, by the
+    other processes of a training too.
     """
     flips = (False, True) if job.story.train.flip else (False,)
-    by_cpu = _latent_paths(job, pictures, flips, "cpu")
-    if all(_is_whole(path) for path in by_cpu.values()):
-        paths = by_cpu
-    else:
-        paths = on_gpu_or_cpu(
-            job.device, "latents", lambda device: _encode_missing(job, pictures, flips, device), job.report.note
-        )
+    paths = _latent_paths(job, pictures, flips, "cpu")
+    if not all(map(_is_whole, paths.values())):
+        paths = on_gpu_or_cpu(job.device, "latents", lambda by: _encoded(job, pictures, flips, by), job.report.note)
     return [tuple(load_file(paths[picture.sha256, flip])["latent"] for flip in flips) for picture in pictures]
 
 
-Paths = dict[tuple[str, bool], Path]
-"""By a picture's digest and whether it is mirrored."""
-
-
-def _latent_paths(job: Job, pictures: Sequence[Picture], flips: tuple[bool, ...], device: str) -> Paths:
+def _latent_paths(job: Job, pictures: Sequence[Picture], flips: tuple[bool, ...], by: str) -> LatentPaths:
+    """Where the latents lie that the device `by` computes for the job's device."""
     folder = job.run.cache / "latents"
     return {
-        (picture.sha256, flip): folder / f"{_key(job.base, picture, flip, device)}.safetensors"
+        (picture.sha256, flip): folder / f"{_key(job, picture, flip, by)}.safetensors"
         for picture in pictures
         for flip in flips
     }
 
 
-def _encode_missing(job: Job, pictures: Sequence[Picture], flips: tuple[bool, ...], device: str) -> Paths:
-    """Encode on the device what is not there; where all latents are."""
-    paths = _latent_paths(job, pictures, flips, device)
+def _encoded(job: Job, pictures: Sequence[Picture], flips: tuple[bool, ...], by: str) -> LatentPaths:
+    """The latents, of which those that are not there have been computed by the device."""
+    paths = _latent_paths(job, pictures, flips, by)
     different = {picture.sha256: picture for picture in pictures}
     missing = [one for sha, one in different.items() if not all(_is_whole(paths[sha, flip]) for flip in flips)]
     if missing:
-        _encode(job, missing, flips, paths, device)
-        release(device)
+        _encode(job, missing, flips, paths, by)
+        release(by)
     return paths
 
 
-def _encode(job: Job, pictures: Sequence[Picture], flips: tuple[bool, ...], paths: Paths, device: str) -> None:
-    encoder = bases.load_vae_encoder(job.base, device, torch.float32)
-    turn = contextlib.nullcontext() if device == "cpu" else threading.Lock()  # a GPU has room for one at a time
+def _encode(job: Job, pictures: Sequence[Picture], flips: tuple[bool, ...], paths: LatentPaths, by: str) -> None:
+    encoder = bases.load_vae_encoder(job.base, by, torch.float32)
+    room = threading.Semaphore(1 if by == "cuda" else _room(pictures))
 
     def encode(picture: Picture, go_on: Callable[[], None]) -> None:
         pixels = _pixels(picture.path)
         for flip in flips:
-            go_on()
             one = (pixels.flip(-1) if flip else pixels)[None].contiguous()
-            with turn:
-                latent = _encode_one(encoder, one, device)
+            with room:
+                go_on()
+                latent = _encode_one(encoder, one, by)
             write_bytes(paths[picture.sha256, flip], save({"latent": latent}))
         advance(1)
 
     with job.report.progress("latents", len(pictures)) as advance:
-        compute_all(device, encode, pictures, threads=READERS)
+        compute_all(by, encode, pictures, threads=READERS)
+
+
+def _room(pictures: Sequence[Picture]) -> int:
+    """How many of the largest of these pictures the CPU can encode at once in the main memory that is free."""
+    largest = max(picture.width * picture.height for picture in pictures)
+    return max(1, int(free_main_memory() // (ENCODE_PIXEL * largest)))
 
 
 def _encode_one(encoder: SDXLVAEEncoder, pixels: torch.Tensor, device: str) -> torch.Tensor:
@@ -164,10 +168,13 @@ def _pixels(path: Path) -> torch.Tensor:
     return torch.from_numpy(values * (2 / 255) - 1).permute(2, 0, 1)
 
 
-def _key(base: Base, picture: Picture, flip: bool, device: str) -> str:
-    """What a latent depends on: the prepared pixels (and so the crop), the flip, the VAE and the arithmetic."""
-    vae = {name: sha for name, sha in base.digests.items() if name.startswith("vae/")}
-    used = [device, THREADS if device == "cpu" else None]
+def _key(job: Job, picture: Picture, flip: bool, by: str) -> str:
+    """What a latent depends on: the prepared pixels (and so the crop), the flip, the VAE and the arithmetic.
+
+    What the CPU computes in a GPU's place is not what a run on the CPU alone has: that is not to change this one.
+    """
+    vae = {name: sha for name, sha in job.base.digests.items() if name.startswith("vae/")}
+    used = [by, THREADS if by == "cpu" else None, *([] if by == job.device else [job.device])]
     return digest({"format": 1, "picture": picture.sha256, "flip": flip, "vae": vae, "compute": used})
 
 

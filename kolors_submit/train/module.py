@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Self
 
 import torch
 from lightning.pytorch import LightningModule
@@ -51,7 +51,7 @@ class LoraTraining(LightningModule):
             for name, parameter in self.lora_parameters().items():
                 parameter.data.copy_(checkpoint.lora[name])
 
-    def cpu(self) -> LoraTraining:
+    def cpu(self) -> Self:
         """Stay on the device: Lightning moves a module to main memory after training, which takes Kolors 4 s."""
         return self
 

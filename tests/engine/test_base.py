@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -59,6 +61,27 @@ def test_networks_are_diffsynths_own_and_frozen(tiny_base: Path) -> None:
         assert isinstance(network, kind)
         assert not network.training
         assert not any(parameter.requires_grad or parameter.is_meta for parameter in network.parameters())
+
+
+def test_a_gpu_gets_the_same_weights_in_the_same_order(tiny_base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By several threads, on the caller's device, not on a thread's own."""
+    placed: set[tuple[str, int]] = set()
+
+    def to(value: torch.Tensor, where: object, *rest: object) -> torch.Tensor:
+        if isinstance(where, torch.device) and where.type == "cuda":
+            placed.add((threading.current_thread().name, where.index))
+            time.sleep(0.001)
+            return value
+        return real(value, where, *rest)
+
+    base, real = open_base(tiny_base), torch.Tensor.to
+    plain = bases.load_unet(base, "cpu", torch.float16).state_dict()
+    monkeypatch.setattr(torch.Tensor, "to", to)
+    monkeypatch.setattr("torch.cuda.current_device", lambda: 3)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)))
+    found = bases.load_unet(base, "cuda", torch.float16).state_dict()
+    assert len({name for name, _ in placed}) == bases.READERS and {index for _, index in placed} == {3}
+    assert list(found) == list(plain) and all(torch.equal(found[name], plain[name]) for name in plain)
 
 
 def test_half_precision_and_the_vae(copy: Path) -> None:

@@ -47,8 +47,8 @@ EXACT = {
 }
 TEXT = (256, 64), (64,)
 """Shapes of a prompt's embedding and of its pooled one."""
-MEAN = 2.0
-"""Of 255: how far an exact plan may lie from plain float32, on average over the pixels."""
+MEAN = {None: 0.2, "int8": 2.0}
+"""Of 255: how far a plan may lie from plain float32, on average over the pixels, by how it holds the weights."""
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +107,7 @@ def distance(ours: list[np.ndarray], theirs: list[np.ndarray]) -> float:
 def test_exact_plans_draw_the_plain_pictures(base: Base, tasks: list[Task], plain: list[np.ndarray], name: str) -> None:
     found = distance(by_plan(base, tasks, EXACT[name]), plain)
     print(f"{name}: {found:.3f} of 255")
-    assert found <= MEAN
+    assert found <= MEAN[EXACT[name].compute.eight_bit]
 
 
 @pytest.mark.parametrize("name", ["as the verb", "8 bits"])
@@ -116,11 +116,11 @@ def test_a_merged_lora_draws_what_peft_computes_in_float32(base: Base, tasks: li
     decoder = bases.load_vae_decoder(base, "cuda", torch.float32)
     plan = replace(PLAIN, compute=Compute("cuda", "float32", 2, None))
     with without_tf32():
-        plain = pictures(lambda: Models(injected, decoder), tasks, plan)
+        meant = pictures(lambda: Models(injected, decoder), tasks, plan)
     merged = pictures(lambda: load_models(base, lora, SETTINGS, EXACT[name]), tasks, EXACT[name])
-    found, changed = distance(merged, plain), distance(by_plan(base, tasks, EXACT[name]), plain)
+    found, changed = distance(merged, meant), distance(by_plan(base, tasks, EXACT[name]), meant)
     print(f"{name}: {found:.3f} of 255, {changed:.1f} without the LoRA")
-    assert found <= MEAN < changed / 2
+    assert found <= MEAN[EXACT[name].compute.eight_bit] < changed / 2
 
 
 def with_lora(base: Base) -> tuple[SDXLUNet, Lora]:
@@ -173,7 +173,7 @@ def test_graphs_of_a_network_share_their_memory(base: Base) -> None:
     assert second < 0.25 * first
 
 
-@pytest.mark.parametrize("name", ["compiled", "compiled graph"])
+@pytest.mark.parametrize("name", ["compiled", "compiled graph", "as the verb"])
 def test_a_panel_has_the_same_bytes_alone_and_again(base: Base, tasks: list[Task], name: str) -> None:
     together = by_plan(base, tasks, EXACT[name])
     alone = by_plan(base, tasks[2:3], EXACT[name])

@@ -77,7 +77,9 @@ def test_curves_agree(name: str, plain: Run, tmp_path: Path, monkeypatch: pytest
     assert alike > (0.99 if name == "float32" else 0.9)
 
 
-def test_the_same_bytes_twice_and_after_a_break(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["graph", "compiled", "8 bits"])
+def test_the_same_bytes_twice_and_after_a_break(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stage, "train_plans", lambda *_: (PLANS[name],))
     first, second = job(tmp_path / "first"), job(tmp_path / "second")
     train(first)
     train(second)

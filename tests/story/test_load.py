@@ -7,6 +7,7 @@ import pytest
 
 from kolors_submit.errors import InputError
 from kolors_submit.story import (
+    EXAMPLE_TEAMS,
     JuicerCaptions,
     StoryError,
     TaggerCaptions,
@@ -49,6 +50,7 @@ def test_shipped_stories_are_valid_on_both_bases(path):
     for base in (None, "kolors", "picturebook"):
         assert len(load_story(path, base).panels) == 8
     story = load_story(path)
+    assert story.team in EXAMPLE_TEAMS
     assert [str(hint) for hint in hints(read_document(path), story) if "late" in str(hint)] == []
 
 

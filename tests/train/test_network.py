@@ -43,6 +43,16 @@ def test_what_a_missing_compiler_costs_is_said(new_job: NewJob, monkeypatch: pyt
     assert notes == ["no C compiler here (cc, gcc or clang), so nothing is compiled: training takes longer"]
 
 
+def test_lightning_leaves_the_network_where_it_is(
+    unbroken: Run, new_job: NewJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved: list[torch.nn.Module] = []
+    monkeypatch.setattr(torch.nn.Module, "cpu", lambda module: moved.append(module) or module)
+    job = new_job()
+    train(job)
+    assert moved == [] and results(job.run) == results(unbroken)
+
+
 def curve(run: Run) -> list[float]:
     return [float(row["loss"]) for row in csv.DictReader((run.train / "metrics.csv").open())]
 

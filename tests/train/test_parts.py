@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import shutil
+import time
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -17,10 +18,10 @@ from kolors_submit.engine import base as bases
 from kolors_submit.report import Reporter
 from kolors_submit.run import Run
 from kolors_submit.story import Train
+from kolors_submit.train import cache
 from kolors_submit.train.batches import draw_batch
-from kolors_submit.train.cache import _latents, time_id
+from kolors_submit.train.cache import time_id
 from kolors_submit.train.plan import disk_bytes, learning_rate_factor
-from kolors_submit.weights import Base
 from tests.train.conftest import NewJob
 
 SQUARE, WIDE = (8, 8), (4, 16)
@@ -111,21 +112,67 @@ def test_cache_holds_a_latent_for_each_picture_and_flip(unbroken: Run) -> None:
 def test_latents_that_a_gpu_has_no_room_for_are_the_cpus(
     unbroken: Run, new_job: NewJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def load(base: Base, device: str, dtype: torch.dtype) -> torch.nn.Module:
-        if device == "cuda":
-            raise torch.OutOfMemoryError
-        return real(base, device, dtype)
+    """Computed once; what a run on the CPU alone has left in the cache is not taken for them."""
+    tried: list[str] = []
 
-    job = new_job("short")
-    shutil.rmtree(job.run.cache / "latents")
-    pictures, real, heard = read_prepared(job.run.data), bases.load_vae_encoder, io.StringIO()
-    monkeypatch.setattr(bases, "load_vae_encoder", load)
-    short = dataclasses.replace(job, device="cuda", report=Reporter(Console(file=heard, width=200)))
-    first, again = _latents(short, pictures), _latents(short, pictures)
+    def short(encoder: torch.nn.Module, pixels: torch.Tensor, by: str) -> torch.Tensor:
+        tried.append(by)
+        if by == "cuda":
+            raise torch.OutOfMemoryError
+        return real(encoder, pixels, by)
+
+    real = cache._encode_one
+    no_card(monkeypatch)
+    monkeypatch.setattr(cache, "_encode_one", short)
+    job, heard = new_job("short"), io.StringIO()
+    on_cpu = cache._latents(job, read_prepared(job.run.data))
+    assert tried == []
+    job = dataclasses.replace(job, device="cuda", report=Reporter(Console(file=heard, width=200)))
+    first, again = (cache._latents(job, read_prepared(job.run.data)) for _ in range(2))
+    assert tried[0] == "cuda" and tried.count("cpu") == 6
     assert heard.getvalue().count("going on with latents on the CPU") == 1
-    plain = _latents(dataclasses.replace(job, run=unbroken), pictures)
-    for one, two, three in zip(first, again, plain, strict=True):
-        assert all(torch.equal(a, b) and torch.equal(a, c) for a, b, c in zip(one, two, three, strict=True))
+    assert len(list((job.run.cache / "latents").iterdir())) == 12
+    assert same(first, on_cpu) and same(again, on_cpu)
+
+
+def test_a_gpu_encodes_one_picture_at_a_time(new_job: NewJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whose others are read meanwhile; the latents are the pictures', whoever came first."""
+    real, busy, most = cache._encode_one, [0], [0]
+
+    def watched(encoder: torch.nn.Module, pixels: torch.Tensor, by: str) -> torch.Tensor:
+        busy[0] += 1
+        most[0] = max(most[0], busy[0])
+        time.sleep(0.01)
+        latent = real(encoder, pixels, "cpu")
+        busy[0] -= 1
+        return latent
+
+    no_card(monkeypatch)
+    job = new_job("turns")
+    on_cpu = cache._latents(job, read_prepared(job.run.data))
+    monkeypatch.setattr(cache, "_encode_one", watched)
+    on_gpu = cache._latents(dataclasses.replace(job, device="cuda"), read_prepared(job.run.data))
+    assert most == [1] and same(on_gpu, on_cpu)
+
+
+def same(ours: list[tuple[torch.Tensor, ...]], theirs: list[tuple[torch.Tensor, ...]]) -> bool:
+    return all(torch.equal(a, b) for one, two in zip(ours, theirs, strict=True) for a, b in zip(one, two, strict=True))
+
+
+def no_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is for a GPU is loaded on the CPU."""
+    load = bases.load_vae_encoder
+    monkeypatch.setattr(bases, "load_vae_encoder", lambda base, device, dtype: load(base, "cpu", dtype))
+    monkeypatch.setattr("torch.cuda.set_device", lambda index: None)
+    monkeypatch.setattr("torch.cuda.current_device", lambda: 0)
+
+
+def test_the_cpu_encodes_as_many_at_once_as_there_is_memory_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    sides = [(1024, 1024), (512, 768)]
+    pictures = [SimpleNamespace(width=width, height=height) for width, height in sides]
+    for free, many in ((16_000_000_000, 7), (1_000_000, 1)):
+        monkeypatch.setattr(cache, "free_main_memory", lambda free=free: free)
+        assert cache._room(pictures) == many  # type: ignore[arg-type]
 
 
 def test_the_panels_prompts_are_encoded_with_the_captions(unbroken: Run) -> None:
