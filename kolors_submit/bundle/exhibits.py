@@ -40,7 +40,7 @@ class Picture:
 
 
 Show = Callable[[Path], Picture]
-"""Makes of a picture's file what stands in the page."""
+"""Makes of a picture's file what stands in the page; several threads call it."""
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,11 @@ One number scales a LoRA here: the update of a weight is B·A · alpha / rank ·
 from __future__ import annotations
 
 import dataclasses
+import functools
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -15,11 +18,12 @@ import torch
 from kolors_submit.engine.architecture import build_unet, on_meta
 from kolors_submit.engine.blocks import Config
 from kolors_submit.engine.conversion import unet_to_diffusers
-from kolors_submit.engine.kept import shelved
 from kolors_submit.errors import InputError
-from kolors_submit.files import digest
+from kolors_submit.files import canonical_json
 
 MAX_RANK = 1024
+CONFIGS = 16
+"""UNets whose layers are remembered: at the full size finding their names takes half a second."""
 _NAMED_IN_ERRORS = 5
 
 
@@ -51,28 +55,31 @@ class Lora:
     metadata: dict[str, Any] = field(default_factory=dict)
 
 
-def layer_shapes(config: Config) -> dict[str, torch.Size]:
+def layer_shapes(config: Config) -> Mapping[str, torch.Size]:
     """DiffSynth's name -> shape of the weight, for every layer of the UNet that a LoRA can update."""
-
-    def shapes() -> dict[str, torch.Size]:
-        with on_meta():
-            network = build_unet(config)
-        kinds = (torch.nn.Linear, torch.nn.Conv2d)
-        return {name: module.weight.shape for name, module in network.named_modules() if isinstance(module, kinds)}
-
-    return shelved(("layer shapes", digest(config)), shapes)
+    return _layer_shapes(canonical_json(config))
 
 
-def diffusers_names(config: Config) -> dict[str, str]:
+@functools.lru_cache(maxsize=CONFIGS)
+def _layer_shapes(config: str) -> Mapping[str, torch.Size]:
+    with on_meta():
+        network = build_unet(json.loads(config))
+    kinds = (torch.nn.Linear, torch.nn.Conv2d)
+    shapes = {name: module.weight.shape for name, module in network.named_modules() if isinstance(module, kinds)}
+    return MappingProxyType(shapes)
+
+
+def diffusers_names(config: Config) -> Mapping[str, str]:
     """DiffSynth's name -> diffusers' name, for every layer that a LoRA can update."""
+    return _diffusers_names(canonical_json(config))
 
-    def names() -> dict[str, str]:
-        ours = list(layer_shapes(config))
-        # Renaming keeps the order, and builds the network once for all names.
-        theirs = unet_to_diffusers(dict.fromkeys((f"{name}.weight" for name in ours), torch.empty(0)), config)
-        return dict(zip(ours, (name.removesuffix(".weight") for name in theirs), strict=True))
 
-    return shelved(("diffusers names", digest(config)), names)
+@functools.lru_cache(maxsize=CONFIGS)
+def _diffusers_names(config: str) -> Mapping[str, str]:
+    ours = list(_layer_shapes(config))
+    # Renaming keeps the order, and builds the network once for all names.
+    theirs = unet_to_diffusers(dict.fromkeys((f"{name}.weight" for name in ours), torch.empty(0)), json.loads(config))
+    return MappingProxyType(dict(zip(ours, (name.removesuffix(".weight") for name in theirs), strict=True)))
 
 
 def check(modules: Mapping[str, LoraModule], shapes: Mapping[str, Sequence[int]], where: str) -> None:
