@@ -18,7 +18,7 @@ from PIL import Image
 from kolors_submit import submission
 from kolors_submit.files import read_json
 from kolors_submit.report import quiet
-from kolors_submit.run import Run
+from kolors_submit.run import STAGES, Run
 from tests.pipeline import command, digests, story_values, submit, write_pictures, write_story
 
 PANELS = tuple(f"render.{number:02d}" for number in range(1, 9))
@@ -170,11 +170,14 @@ def kill_at(process: subprocess.Popen, folder: Path, *, seconds: float, files: f
 @pytest.mark.slow
 @pytest.mark.timeout(2400)
 def test_killed_at_twenty_random_moments_the_bytes_are_those_of_an_unbroken_run(finished, tmp_path):
-    """Ten runs are killed at a moment drawn over a run's length, ten at a file drawn from all that a run writes."""
+    """Ten runs are killed at a moment drawn over a run's length, ten at a file drawn from what a stage writes, two for
+    each stage.
+    """
     whole = digests(finished.run)
     started = time.monotonic()
     submit(finished.story, finished.base, tmp_path / "timed")
-    length, written = time.monotonic() - started, len(files_below(tmp_path / "timed"))
+    length = time.monotonic() - started
+    written = {stage: len(files_below(tmp_path / "timed/story" / finished.base.name / stage)) for stage in STAGES}
     draw = random.Random(7)
     killed, stages = 0, set()
     for attempt in range(20):
@@ -184,13 +187,15 @@ def test_killed_at_twenty_random_moments_the_bytes_are_those_of_an_unbroken_run(
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        share = (attempt // 2 + draw.random()) / 10
-        by_file = {"seconds": math.inf, "files": written * share}
-        limits = {"seconds": length * share, "files": math.inf} if attempt % 2 else by_file
-        killed += kill_at(process, run.folder, **limits)
+        number, share = attempt // 2, draw.random()
+        if attempt % 2:
+            killed += kill_at(process, run.folder, seconds=length * (number + share) / 10, files=math.inf)
+        else:
+            stage = STAGES[number % len(STAGES)]
+            killed += kill_at(process, run.folder / stage, seconds=math.inf, files=max(1, written[stage] * share))
         stages.add(frozenset(path.stem.split(".")[0] for path in (run.folder / "stages").glob("*.json")))
         submit(finished.story, finished.base, run.folder.parents[1])
         assert digests(run) == whole, f"attempt {attempt}"
         shutil.rmtree(run.folder)
     assert killed >= 18
-    assert len(stages) >= 4, f"the kills were not spread over the stages: {stages}"
+    assert len(stages) >= 5, f"the kills were not spread over the stages: {stages}"
