@@ -62,8 +62,6 @@ def publish(bundle: Path, target: Target, report: Reporter) -> dict[str, Any]:
         if target.dry_run:
             _say_files(files, report)
         _refuse_demonstration(opened, target)
-        if opened.story.team in EXAMPLE_TEAMS and not opened.is_demonstration:
-            report.note(f"the team is still {opened.story.team}, the examples'; set team and submission.display_name")
         name = _name(opened.story, target, report)
         display_name = _display_name(opened, target, report)
         repository = hubs.open_hub(target.hub or opened.story.submission.hub, name)
@@ -122,7 +120,11 @@ def _display_name(opened: Opened, target: Target, report: Reporter) -> str | Non
     name = target.display_name or own
     if name != own:
         report.note(f"the card's title is not {name}; set submission.display_name in the story for that")
-    if target.display_name and not opened.is_demonstration and not is_contest_name(target.display_name):
+    if opened.is_demonstration:
+        return name
+    if opened.story.team in EXAMPLE_TEAMS:
+        report.note(f"the team is still {opened.story.team}, the examples'; set team and submission.display_name")
+    if target.display_name and not is_contest_name(target.display_name):
         report.note(f"--display-name {target.display_name}: the contest's names are {CONTEST_NAME}")
     return name
 
