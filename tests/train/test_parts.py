@@ -109,9 +109,7 @@ def test_cache_holds_a_latent_for_each_picture_and_flip(unbroken: Run) -> None:
     assert len({latent.numpy().tobytes() for latent in latents}) == 6
 
 
-def test_latents_that_a_gpu_has_no_room_for_are_the_cpus(
-    unbroken: Run, new_job: NewJob, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_latents_that_a_gpu_has_no_room_for_are_the_cpus(new_job: NewJob, monkeypatch: pytest.MonkeyPatch) -> None:
     """Computed once; what a run on the CPU alone has left in the cache is not taken for them."""
     tried: list[str] = []
 
