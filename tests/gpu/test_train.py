@@ -58,6 +58,12 @@ def update(run: Run) -> torch.Tensor:
     return torch.cat([module.update().flatten() for module in lora.modules.values()])
 
 
+@pytest.fixture(autouse=True)
+def one_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the machine has several."""
+    monkeypatch.setattr(stage, "count_ranks", lambda *_: 1)
+
+
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Run:
     task = job(tmp_path_factory.mktemp("plain"), "cpu")
