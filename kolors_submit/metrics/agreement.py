@@ -23,18 +23,18 @@ def agreement(folder: Path, pictures: Sequence[Path], prompts: Sequence[str], de
 
     from kolors_submit.engine.kept import twin
 
-    read, processor = _load(folder)
-    limit = read.config.text_config.max_position_embeddings
-    models = {where: twin(read).to(where) for where in devices_of(device, len(pictures))}
+    model, processor = _load(folder)
+    limit = model.config.text_config.max_position_embeddings
+    models = {where: twin(model).to(where) for where in devices_of(device, len(pictures))}
     tokenizing = threading.Lock()  # a tokenizer serves one thread at a time
 
     def measure(where: str, pair: tuple[Path, str]) -> float:
         path, prompt = pair
         with open_picture(path) as file, torch.no_grad():
-            picture = file.convert("RGB")
+            seen = processor.image_processor(images=file.convert("RGB"), return_tensors="pt")
             with tokenizing:
-                inputs = processor(text=prompt, images=picture, truncation=True, max_length=limit, return_tensors="pt")
-            embeddings = models[where](**inputs.to(where))
+                read = processor.tokenizer(prompt, truncation=True, max_length=limit, return_tensors="pt")
+            embeddings = models[where](**read.to(where), **seen.to(where))
             return float((embeddings.image_embeds * embeddings.text_embeds).sum())
 
     yield from spread(measure, list(models), list(zip(pictures, prompts, strict=True)))

@@ -12,6 +12,9 @@ from kolors_submit.interrupt import held
 Item = TypeVar("Item")
 Value = TypeVar("Value")
 
+READERS = 4
+"""Pictures that are read at once for one GPU, which waits for them otherwise; a CPU's cores are busy without."""
+
 
 def devices_of(device: str, items: int) -> list[str]:
     """torch's names of the devices that `cpu` or `cuda` stands for, no more than there are items."""
@@ -24,10 +27,10 @@ def devices_of(device: str, items: int) -> list[str]:
 
 def spread(measure: Callable[[str, Item], Value], devices: Sequence[str], items: Sequence[Item]) -> Iterator[Value]:
     """`measure(device, item)` of every item in their order, each as soon as it is there; the devices take turns."""
-    if len(devices) == 1:
-        yield from (measure(devices[0], item) for item in items)
+    if devices == ["cpu"]:
+        yield from (measure("cpu", item) for item in items)
         return
-    with ThreadPoolExecutor(len(devices)) as pool:
+    with ThreadPoolExecutor(READERS * len(devices)) as pool:
         try:
             with held():
                 measured = pool.map(measure, cycle(devices), items)
