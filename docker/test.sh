@@ -78,7 +78,7 @@ built="$(seconds "$start") with what was cached"
 say 'doctor, as a user without a name'
 as_stranger "$work/doctor" -- doctor --offline
 
-say 'a submission on the embedded base, no network'
+say 'a submission on the picture book, no network'
 as_stranger "$work/whole" -- "${SUBMISSION[@]}"
 lora=runs/watercolor/picturebook/train/lora.safetensors
 environment=$work/whole/runs/watercolor/picturebook/bundle/environment.json

@@ -26,7 +26,7 @@ from kolors_submit.weights.known import FOR_KOLORS, weights_folder
 State = Literal["ok", "warn", "fail"]
 
 MEMORY_NEEDED = 4_000_000_000
-"""Main memory in bytes that a submission on the embedded base is held to."""
+"""Main memory in bytes that a submission on the picture book is held to."""
 DISK_NEEDED = 2_000_000_000
 """Disk space in bytes for one story's run folder on Kolors: pictures, caches, checkpoints, panels."""
 HUB_TIMEOUT = 3.0
@@ -108,7 +108,7 @@ def _memory() -> Iterator[Finding]:
     memory, cores = main_memory(), len(os.sched_getaffinity(0))
     text = f"{gigabytes(memory)}, {cores} processor cores"
     if memory < MEMORY_NEEDED:
-        yield Finding("fail", "memory", f"{text}; {gigabytes(MEMORY_NEEDED)} are needed even on the embedded base")
+        yield Finding("fail", "memory", f"{text}; {gigabytes(MEMORY_NEEDED)} are needed even on the picture book")
     else:
         yield Finding("ok", "memory", text)
 
@@ -116,14 +116,14 @@ def _memory() -> Iterator[Finding]:
 def _gpu() -> Iterator[Finding]:
     cuda = read_cuda()
     if cuda is None or not cuda.usable:
-        yield Finding("warn", "gpu", f"{why_no_cuda(cuda)}; the embedded base works, a contest entry needs a GPU")
+        yield Finding("warn", "gpu", f"{why_no_cuda(cuda)}; the picture book works, a contest entry needs a GPU")
         return
     for gpu in cuda.gpus:
         yield Finding("ok", "gpu", f"{gpu.name}, {gigabytes(gpu.memory)}")
     yield Finding("ok", "driver", f"{cuda.driver}, CUDA {cuda.cuda // 1000}.{cuda.cuda % 1000 // 10}")
     if cuda.memory < SMALLEST_GPU:
         yield Finding(
-            "warn", "gpu", f"Kolors needs {gigabytes(SMALLEST_GPU)} of GPU memory; use the embedded base here"
+            "warn", "gpu", f"Kolors needs {gigabytes(SMALLEST_GPU)} of GPU memory; use the picture book here"
         )
 
 
@@ -144,9 +144,9 @@ def _disk(runs: Path) -> Iterator[Finding]:
 
 def _weights() -> Iterator[Finding]:
     if (PICTUREBOOK / "model_index.json").is_file():
-        yield Finding("ok", "weights", "embedded base: here")
+        yield Finding("ok", "weights", "picture book: here")
     else:
-        yield Finding("fail", "weights", f"embedded base: not in {PICTUREBOOK}; install the package again")
+        yield Finding("fail", "weights", f"picture book: not in {PICTUREBOOK}; install the package again")
     for weights in KNOWN.values():
         if weights.is_here():
             yield Finding("ok", "weights", f"{weights.name}: in {weights.folder}")
@@ -201,7 +201,7 @@ def _story(path: Path | None, wanted: str) -> Iterator[Finding]:
     )
     if base == base_names.PICTUREBOOK and base not in story.bases:
         yield Finding(
-            "warn", "story", "has no settings for the embedded base (bases.picturebook), and Kolors needs a GPU"
+            "warn", "story", "has no settings for the picture book (bases.picturebook), and Kolors needs a GPU"
         )
     if replaced := replaced_source(story, resolved, base):
         yield Finding("warn", "story", replaced)

@@ -43,7 +43,7 @@ def test_a_sound_machine_has_no_failure(tmp_path):
 
 def test_no_gpu_and_too_old_a_driver_say_what_works(tmp_path, monkeypatch):
     monkeypatch.setattr(doctor, "read_cuda", lambda: None)
-    assert "the embedded base works" in said(doctor.examine(None, tmp_path, offline=True), "gpu")
+    assert "the picture book works" in said(doctor.examine(None, tmp_path, offline=True), "gpu")
     monkeypatch.setattr(doctor, "read_cuda", lambda: Cuda("470.1", 11040, (Gpu("old", 8_000_000_000),)))
     assert "driver 470.1 knows CUDA 11.4 only" in said(doctor.examine(None, tmp_path, offline=True), "gpu")
     monkeypatch.setattr(doctor, "read_cuda", lambda: Cuda("570.1", 12080, (Gpu("small", 4_000_000_000),)))

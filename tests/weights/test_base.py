@@ -31,7 +31,7 @@ def own_weights_folder(tmp_path, monkeypatch):
 
 @pytest.fixture
 def picturebook(tiny_base, monkeypatch):
-    """The tiny base in the embedded base's place."""
+    """The tiny base in the place of the picture book."""
     monkeypatch.setattr("kolors_submit.weights.find.PICTUREBOOK", tiny_base)
     monkeypatch.setattr("kolors_submit.weights.base.PICTUREBOOK", tiny_base)
     return tiny_base
