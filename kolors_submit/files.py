@@ -50,7 +50,7 @@ def expanded(place: str) -> Path:
 def atomic_path(path: Path) -> Iterator[Path]:
     """A path to write to that becomes `path` by rename when the block ends well, and is deleted when it does not.
 
-    Raises OutsideError where the disk is full or the folder cannot be written.
+    Raises OutsideError where the disk is full, the folder cannot be written, or the block cannot read another file.
     """
     partial = path.with_name(f".{path.name}{PARTIAL}")
     try:
@@ -61,6 +61,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
         partial.replace(path)
     except OSError as error:
         _discard(partial)
+        if isinstance(error.filename, str) and not partial.is_relative_to(error.filename):
+            raise OutsideError(f"cannot read {error.filename}: {error.strerror}; run again") from error
         raise write_error(path, error) from error
     except BaseException:
         _discard(partial)

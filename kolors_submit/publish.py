@@ -225,12 +225,13 @@ def _summary(
     }
 
 
-def _write_post(beside: Path, text: str, report: Reporter) -> str:
-    """Write the forum's text unless somebody has edited an earlier one; returns the SHA-256 of what was written."""
-    path, known = beside / layout.POST, (read_json(beside / PUBLISHED) or {}).get("post")
-    if known and path.is_file() and file_digest(path) != known:
-        report.note(f"{path} was edited and is kept; delete it to have it written anew")
-        return str(known)
+def _write_post(beside: Path, text: str, report: Reporter) -> str | None:
+    """Write the forum's text where none lies but our own; returns the SHA-256 of what was written last."""
+    path = beside / layout.POST
+    known: str | None = (read_json(beside / PUBLISHED) or {}).get("post")
+    if path.is_file() and file_digest(path) != known and path.read_bytes() != text.encode():
+        report.note(f"{path} was edited, or is not this program's, and is kept; delete it to have it written anew")
+        return known
     return file_digest(write_text(path, text))
 
 

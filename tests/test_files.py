@@ -35,6 +35,12 @@ def test_a_refused_write_is_a_sentence(folder, code, said):
     assert os.listdir(folder) == []
 
 
+def test_what_cannot_be_read_is_not_said_of_what_is_written(folder):
+    with pytest.raises(OutsideError, match=f"^cannot read {folder / 'missing'}: No such file"), atomic_path(folder / "a"):
+        (folder / "missing").read_bytes()
+    assert not list(folder.glob(".a*"))
+
+
 @pytest.mark.parametrize("place", ["note/a.txt", "note/deeper/a.txt"])
 def test_a_file_where_a_folder_has_to_be_is_a_sentence(folder, place):
     """The half-written file cannot even be looked for there (ENOTDIR)."""

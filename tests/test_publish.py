@@ -59,10 +59,16 @@ def test_a_post_that_was_edited_is_kept(hub, entry, capsys):
             assert post.read_text() == "mine"
         post.write_text("mine")
     assert cli.run(["publish", str(entry), "--repo", NAME]) == 0
-    assert f"{post} was edited and is kept; delete it" in capsys.readouterr().err
+    assert f"{post} was edited, or is not this program's, and is kept; delete it" in capsys.readouterr().err
     post.unlink()
     send(entry)
     assert NAME in post.read_text()
+
+
+def test_a_post_that_lay_there_before_the_first_publishing_is_kept(hub, entry):
+    post = entry.parent / "post.md"
+    post.write_text("my own notes")
+    assert send(entry)["post"] is None and post.read_text() == "my own notes"
 
 
 def test_a_bundle_named_by_a_dot_stays_what_it_is(hub, entry, monkeypatch):

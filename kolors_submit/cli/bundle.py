@@ -28,5 +28,6 @@ def command(answer: Answer, /, story: Path, zipped: bool, quiet: bool, **place: 
     if zipped:
         from kolors_submit.bundle.archive import write_zip
 
-        answer.outputs["zip"] = write_zip(job.run.bundle, job.run.folder / f"{story.stem}.zip")
+        with job.run.hold("bundle"):
+            answer.outputs["zip"] = write_zip(job.run.bundle, job.run.folder / f"{story.stem}.zip")
         report.say(f"        {answer.outputs['zip']}")

@@ -62,8 +62,8 @@ def command(
     from kolors_submit.files import file_digest
     from kolors_submit.stale import refuse_stale
 
-    if picks is not None and pick is not None:
-        raise click.UsageError("--apply and --pick both choose; give one")
+    if picks is not None and (pick or panels or strengths or checkpoints or steps):
+        raise click.UsageError("--apply writes what was chosen and explores nothing; give no other of explore's options")
     # Before the story is read, so that an edit from here on is noticed.
     digest = file_digest(story) if story.is_file() else ""
     report = reporter(quiet)

@@ -12,6 +12,7 @@ from kolors_submit.data.pictures import BadPicture, read_file
 from kolors_submit.data.sample import Sample, shown
 from kolors_submit.errors import InputError, OutsideError, SubmitError
 from kolors_submit.hub.errors import MAX_SAID, hushed, why, without_tokens
+from kolors_submit.hub.guard import guard_huggingface
 from kolors_submit.story import Dataset
 from kolors_submit.text import cut
 
@@ -25,9 +26,11 @@ IMAGE_COLUMNS = ("image", "img", "picture", "image_path", "file_name", "path")
 def read_hub(hub: str, repository: str, settings: Dataset) -> list[Sample]:
     """The rows of `owner/dataset` on "modelscope" or "huggingface", pictures undecoded.
 
-    Raises InputError where the hub has no such dataset, subset or split, OutsideError where it cannot be reached.
+    Raises InputError where the hub has no such dataset, subset or split, or a folder of that name lies here, and
+    OutsideError where it cannot be reached.
     """
     what = f"{hub}:{shown(repository)}"
+    _refuse_local(repository)
     try:
         with hushed():
             rows = _load(hub, repository, settings)
@@ -36,7 +39,7 @@ def read_hub(hub: str, repository: str, settings: Dataset) -> list[Sample]:
     except Exception as error:  # the clients raise dozens of classes, requests' and fsspec's among them
         raise _hub_error(what, settings, error) from error
     column, rows = _picture_column(rows, what)
-    roots = _allowed_roots(repository)
+    roots = _allowed_roots()
     width = len(str(max(len(rows) - 1, 0)))
     others = [name for name in rows.column_names if name != column]
     texts = rows.select_columns(others) if others else None
@@ -47,11 +50,21 @@ def read_hub(hub: str, repository: str, settings: Dataset) -> list[Sample]:
     return found
 
 
+def _refuse_local(repository: str) -> None:
+    """Both clients would read a folder of that name instead, which nobody else has."""
+    if Path(repository).exists():
+        raise InputError(
+            f"dataset.source: {shown(repository)} is a folder here too, which the hub's client would read in the "
+            "dataset's place; call from another folder, or name the folder by its whole path"
+        )
+
+
 def _load(hub: str, repository: str, settings: Dataset) -> datasets.Dataset:
     """One split of a dataset, downloaded (or found in the client's cache)."""
     if hub == "huggingface":
         import datasets
 
+        guard_huggingface()
         return datasets.load_dataset(repository, name=settings.subset, split=settings.split, revision=settings.revision)
     try:
         from modelscope.msdatasets import MsDataset
@@ -94,8 +107,8 @@ def _picture_column(rows: datasets.Dataset, what: str) -> tuple[str, datasets.Da
     raise InputError(f"{what} has no column of pictures (its columns: {', '.join(rows.column_names)})")
 
 
-def _allowed_roots(repository: str) -> list[Path]:
-    """Folders that a dataset's paths may lead into: the clients' caches, and the dataset's own folder on this disk."""
+def _allowed_roots() -> list[Path]:
+    """Folders that a dataset's paths may lead into: the clients' caches."""
     import datasets
     from huggingface_hub import constants
 
@@ -104,8 +117,6 @@ def _allowed_roots(repository: str) -> list[Path]:
         from modelscope.utils.config_ds import MS_DATASETS_CACHE
 
         roots.append(Path(MS_DATASETS_CACHE))
-    if Path(repository).is_dir():
-        roots.append(Path(repository))
     return [root.expanduser().resolve() for root in roots]
 
 

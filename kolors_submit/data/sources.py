@@ -14,7 +14,7 @@ from kolors_submit.base_names import PICTUREBOOK
 from kolors_submit.data.folder import digests, find_folder, read_folder
 from kolors_submit.data.sample import Sample, shown
 from kolors_submit.errors import InputError
-from kolors_submit.hub import HUBS
+from kolors_submit.hub import HUBS, name_problems
 from kolors_submit.hub.source import PUBLIC
 from kolors_submit.run import Job
 from kolors_submit.story import Dataset, Language
@@ -81,6 +81,6 @@ def split_source(source: str) -> tuple[str, str]:
     kind, colon, place = source.partition(":")
     if not colon or kind not in PUBLIC:
         return "folder", source
-    if kind in HUBS and place.count("/") != 1:
-        raise InputError(f"dataset.source {shown(source)}: write {kind}:owner/dataset")
+    if kind in HUBS and (problems := name_problems(place)):
+        raise InputError(f"dataset.source {shown(source)}: {'; '.join(problems)}; write {kind}:owner/dataset")
     return kind, place

@@ -57,12 +57,15 @@ def to_kohya(lora: Lora, config: Config) -> Tensors:
 
 
 def to_diffusers(lora: Lora, config: Config) -> Tensors:
-    """The LoRA under diffusers' PEFT keys, alpha / rank multiplied into B, because that format has no place for it."""
+    """The LoRA under diffusers' PEFT keys, alpha / rank multiplied into B, because that format has no place for it.
+
+    In float32, since the product need not be a number of the LoRA's own dtype.
+    """
     names = diffusers_names(config)
     tensors: Tensors = {}
     for name, module in lora.modules.items():
-        tensors[f"unet.{names[name]}.lora_A.weight"] = module.down.contiguous()
-        tensors[f"unet.{names[name]}.lora_B.weight"] = (module.up * (module.alpha / module.rank)).contiguous()
+        tensors[f"unet.{names[name]}.lora_A.weight"] = module.down.float().contiguous()
+        tensors[f"unet.{names[name]}.lora_B.weight"] = (module.up.float() * (module.alpha / module.rank)).contiguous()
     return tensors
 
 
@@ -90,9 +93,9 @@ def write_ckpt(path: Path, lora: Lora) -> Path:
 def read(path: Path, config: Config, alpha: float | None = None, keys: str | None = None) -> Lora:
     """Read a LoRA for a UNet config from any of the three formats, and check each layer against the config.
 
-    `alpha` is used where the file has none; without either it is the rank, so that the scale is one. `keys` names the
+    `alpha` is that of a file that states none; without either it is the rank, so that the scale is one. `keys` names the
     one format (of FORMATS) that the file must be in. Raises InputError for what is no LoRA, one for another base,
-    unknown keys, or values that are not finite.
+    another alpha than the file's, unknown keys, or values that are not finite.
     """
     tensors, metadata = _read_tensors(path)
     diffusers = {theirs: ours for ours, theirs in diffusers_names(config).items()}
@@ -110,8 +113,8 @@ def read(path: Path, config: Config, alpha: float | None = None, keys: str | Non
         if match is None or name is None:
             raise InputError(f"{path}: {key[:200]} is no LoRA key of this base; was it made for another model?")
         parts.setdefault(name, {})[_PARTS[match["part"]]] = tensor
-    if alpha is None:
-        alpha = _alpha_of_diffusers(path, metadata)
+    if found_keys == "diffusers":
+        alpha = _alpha(path, _alpha_of_diffusers(path, metadata), alpha)
     modules = {name: _module(path, name, found, alpha) for name, found in sorted(parts.items())}
     check(modules, layer_shapes(config), str(path))
     return Lora(modules, _ours(metadata))
@@ -129,9 +132,18 @@ def _module(path: Path, name: str, found: Tensors, alpha: float | None) -> LoraM
     if own is not None:
         if own.numel() != 1:
             raise InputError(f"{path}: the alpha of {name} is not one number")
-        return LoraModule(found["down"], found["up"], float(own))
+        alpha = _alpha(path, float(own), alpha)
     rank = found["down"].shape[0] if found["down"].ndim else 0
     return LoraModule(found["down"], found["up"], float(rank) if alpha is None else alpha)
+
+
+def _alpha(path: Path, stated: float | None, told: float | None) -> float | None:
+    """The alpha that a file states, or else the one that we are told; raises InputError where they differ."""
+    if stated is None:
+        return told
+    if told not in (None, stated):
+        raise InputError(f"{path} states alpha {stated:g} itself, not {told:g}; leave --alpha out")
+    return stated
 
 
 def _read_tensors(path: Path) -> tuple[Tensors, dict[str, str]]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from kolors_submit import base_names
 from kolors_submit.errors import InputError
-from kolors_submit.files import expanded
+from kolors_submit.files import atomic_path, expanded
 from kolors_submit.weights import PICTUREBOOK, Base
 
 if TYPE_CHECKING:
@@ -88,12 +88,13 @@ def export(
         raise InputError(
             f"the LoRA has {len(alphas)} different alphas, for which DiffSynth's format has no place; use --to kohya"
         )
-    if to == "diffsynth":
-        lora_files.write_ckpt(out, lora)
-    else:
-        tensors = (lora_files.to_kohya if to == "kohya" else lora_files.to_diffusers)(lora, config)
-        lora_files.write_safetensors(out, tensors, lora.metadata)
-    _prove(out, to, lora, config, alphas)
+    with atomic_path(out) as partial:  # a file that is there is replaced by a proved one only
+        if to == "diffsynth":
+            lora_files.write_ckpt(partial, lora)
+        else:
+            tensors = (lora_files.to_kohya if to == "kohya" else lora_files.to_diffusers)(lora, config)
+            lora_files.write_safetensors(partial, tensors, lora.metadata)
+        _prove(partial, to, lora, config, alphas)
     ranks = tuple(sorted({module.rank for module in lora.modules.values()}))
     return Exported(out, name, len(lora.modules), ranks, alphas)
 
@@ -156,5 +157,4 @@ def _prove(path: Path, to: str, lora: Lora, config: Config, alphas: tuple[float,
         ours = module.update()
         other = back.modules.get(name)
         if other is None or float((other.update() - ours).norm()) > TOLERANCE * float(ours.norm()):
-            path.unlink()
-            raise InputError(f"{path} does not read back as the same LoRA at {name}; it was not kept")
+            raise InputError(f"in {to}'s keys it does not read back as the same LoRA at {name}; nothing was written")

@@ -1,4 +1,7 @@
-"""A hub's token goes to that hub's own hosts, whatever address the hub itself names for an upload or a next page."""
+"""A hub's token goes to that hub's own hosts, whatever address the hub itself names for an upload or a next page.
+
+Not guarded is ModelScope's client for datasets, which makes its sessions out of our reach.
+"""
 
 from __future__ import annotations
 
@@ -35,13 +38,13 @@ def huggingface_api() -> HfApi:
     """Hugging Face's client, guarded: it would send the token to wherever an upload is to be verified."""
     from huggingface_hub import HfApi
 
-    _guard_huggingface()
+    guard_huggingface()
     return HfApi(endpoint=os.environ.get("HF_ENDPOINT"))
 
 
 @functools.cache
-def _guard_huggingface() -> None:
-    """Its sessions are made by one function for the whole process, downloads' too."""
+def guard_huggingface() -> None:
+    """Have Hugging Face's clients guarded: their sessions are made by one function for the whole process."""
     from huggingface_hub import configure_http_backend, constants
     from huggingface_hub.utils._http import _default_backend_factory
 

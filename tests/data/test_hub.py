@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from kolors_submit.data import hub as hub_data
 from kolors_submit.data.dataset import prepare, read_prepared
 from kolors_submit.data.hub import _bytes
 from kolors_submit.data.pictures import BadPicture
@@ -37,14 +38,21 @@ def parquet(tmp_path: Path) -> bytes:
 
 
 @pytest.fixture
-def on_disk(tmp_path: Path, parquet: bytes, monkeypatch: pytest.MonkeyPatch) -> Path:
+def from_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real clients read a folder of the dataset's name, which a story's source may not be."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(hub_data, "_refuse_local", lambda repository: None)
+    monkeypatch.setattr(hub_data, "_allowed_roots", lambda: [tmp_path])
+
+
+@pytest.fixture
+def on_disk(tmp_path: Path, parquet: bytes, from_disk: None) -> Path:
     """`owner/tiny` below the working folder, where both clients look first; subset Watercolor, split train."""
     folder = tmp_path / "owner" / "tiny"
     (folder / "Watercolor").mkdir(parents=True)
     (folder / "Watercolor" / "train.parquet").write_bytes(parquet)
     files = "  data_files:\n  - split: train\n    path: Watercolor/train.parquet\n"
     (folder / "README.md").write_text(f"---\nconfigs:\n- config_name: Watercolor\n{files}---\n")
-    monkeypatch.chdir(tmp_path)
     return folder
 
 
@@ -64,13 +72,12 @@ def test_a_dataset_on_this_disk(tmp_path: Path, on_disk: Path, hub: str) -> None
     assert captions(tmp_path, f"{hub}:owner/tiny", subset="Watercolor") == BOTH
 
 
-def test_a_picture_folder_on_this_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_picture_folder_on_this_disk(tmp_path: Path, from_disk: None) -> None:
     folder = tmp_path / "owner" / "folder"
     folder.mkdir(parents=True)
     for number in (1, 2):
         (folder / f"{number}.png").write_bytes(encoded(picture(number)))
     (folder / "metadata.csv").write_text("file_name,prompt\n1.png,one\n2.png,two\n")
-    monkeypatch.chdir(tmp_path)
     assert captions(tmp_path, "huggingface:owner/folder", limit=1) == ["one, watercolor style"]
 
 
@@ -83,26 +90,37 @@ def test_what_the_dataset_does_not_have(tmp_path: Path, on_disk: Path, dataset: 
         captions(tmp_path, "huggingface:owner/tiny", **dataset)
 
 
-def test_a_dataset_that_brings_code_never_runs_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dataset_that_brings_code_never_runs_it(tmp_path: Path, from_disk: None) -> None:
     folder = tmp_path / "owner" / "clever"
     folder.mkdir(parents=True)
     (folder / "clever.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nraise SystemExit\n")
-    monkeypatch.chdir(tmp_path)
     with pytest.raises((InputError, OutsideError)):
         captions(tmp_path, "huggingface:owner/clever")
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_dataset_without_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dataset_without_pictures(tmp_path: Path, from_disk: None) -> None:
     folder = tmp_path / "owner" / "words"
     folder.mkdir(parents=True)
     (folder / "train.csv").write_text("text,kind\nx,y\n")
-    monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match=r"no column of pictures \(its columns: text, kind\)"):
         captions(tmp_path, "huggingface:owner/words")
 
 
-@pytest.mark.parametrize("source", ["huggingface:tiny", "modelscope:a/b/c", "modelscope:"])
+@pytest.mark.parametrize("hub", ["huggingface", "modelscope"])
+def test_a_folder_of_the_datasets_name_is_not_taken_for_it(
+    tmp_path: Path, hub: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "owner" / "mine").mkdir(parents=True)
+    (tmp_path / "owner" / "mine" / "1.png").write_bytes(encoded(picture(1)))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="is a folder here too"):
+        captions(tmp_path, f"{hub}:owner/mine")
+
+
+@pytest.mark.parametrize(
+    "source", ["huggingface:tiny", "modelscope:a/b/c", "modelscope:", "huggingface:./pics", "modelscope:../private"]
+)
 def test_names_that_are_no_repository(tmp_path: Path, source: str) -> None:
     with pytest.raises(InputError, match="owner/dataset"):
         captions(tmp_path, source)

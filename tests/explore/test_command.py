@@ -75,7 +75,8 @@ def test_a_lora_of_other_settings_is_refused_where_its_training_is_recorded(
         (["--checkpoints", "first"], "'first' is not a valid integer"),
         (["--checkpoints", "500"], "run `kolors-submit train` first"),
         (["--apply", "absent.json"], "cannot be read"),
-        (["--apply", "a", "--pick", "best"], "both choose; give one"),
+        (["--apply", "a", "--pick", "best"], "explores nothing"),
+        (["--apply", "a", "--panels", "3"], "explores nothing"),
         (["--pick", "worst"], "'worst' is not 'best'"),
     ],
 )

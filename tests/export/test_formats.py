@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from kolors_submit.bundle import lora as bundled
 from kolors_submit.bundle.entry import Strengths
@@ -200,6 +200,40 @@ def test_equal_loras_give_equal_bytes_and_the_bundles(tiny_base: Path, kohya: Pa
     written = load_file(bundled.write_diffusers(kohya, ckpt, tmp_path / "b.safetensors"))
     assert written.keys() == load_file(peft).keys()
     assert all(torch.equal(value, written[key]) for key, value in load_file(peft).items())
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("name", FORMATS)
+def test_half_precision_and_an_alpha_that_is_no_power_of_two(
+    name: str, dtype: torch.dtype, tiny_base: Path, tmp_path: Path
+) -> None:
+    lora = random_lora(UNET, rank=RANK, alpha=2.5)
+    half = {key: LoraModule(one.down.to(dtype), one.up.to(dtype), one.alpha) for key, one in lora.modules.items()}
+    source = lora_files.write_safetensors(tmp_path / "half.safetensors", lora_files.to_kohya(Lora(half), UNET), {})
+    out = export(source, name, str(tiny_base), out=tmp_path / f"out{SUFFIXES[name]}").path
+    assert same(Lora(half), lora_files.read(out, UNET, 2.5 if name == "diffsynth" else None), 1e-6)
+
+
+def test_a_file_is_replaced_by_a_proved_one_only(
+    tiny_base: Path, kohya: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = tmp_path / "lora.ckpt"
+    there.write_bytes(b"mine")
+    monkeypatch.setattr("kolors_submit.export.formats.TOLERANCE", -1)
+    with pytest.raises(InputError, match="does not read back as the same LoRA"):
+        export(kohya, "diffsynth", str(tiny_base), force=True)
+    assert there.read_bytes() == b"mine" and not list(tmp_path.glob(".*"))
+
+
+def test_alpha_is_of_a_file_that_states_none(tiny_base: Path, kohya: Path, tmp_path: Path) -> None:
+    peft = tmp_path / "peft.safetensors"
+    tensors = lora_files.to_diffusers(random_lora(UNET, rank=RANK, alpha=RANK), UNET)
+    save_file(tensors, peft, {"lora_adapter_metadata": json.dumps({"unet.lora_alpha": ALPHA})})
+    for source in (kohya, peft):
+        with pytest.raises(InputError, match=f"states alpha {ALPHA:g} itself, not 9; leave --alpha out"):
+            export(source, "diffsynth", str(tiny_base), alpha=9.0, out=tmp_path / "out.ckpt")
+    for alpha in (None, ALPHA):
+        assert export(peft, "kohya", str(tiny_base), alpha=alpha, force=True).alphas == (ALPHA,)
 
 
 def test_a_file_that_cannot_be_exported(tiny_base: Path, kohya: Path, tmp_path: Path) -> None:
