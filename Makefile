@@ -82,10 +82,10 @@ submission data train render score bundle:
 	$(if $(and $(PUSH),$(filter submission,$@)),@$(SUBMIT) publish --story "$(STORY)" $(PLACE) $(filter-out 1,$(PUSH)))
 
 .PHONY: check publish reproduce import explore compare export write story weights doctor
-check: $(STAMP) ## hold the story's bundle to every rule
-	@$(SUBMIT) check --story "$(STORY)" $(PLACE)
-publish: $(STAMP) ## send the story's bundle to its hub: make publish ARGS='--repo owner/Name'
-	@$(SUBMIT) publish --story "$(STORY)" $(PLACE)
+check: $(STAMP) ## hold the story's bundle to every rule, or with ENTRY= any other
+	@$(SUBMIT) check $(if $(ENTRY),"$(ENTRY)" $(ARGS),--story "$(STORY)" $(PLACE))
+publish: $(STAMP) ## send the story's bundle to its hub, or with ENTRY= another: make publish ARGS='--repo owner/Name'
+	@$(SUBMIT) publish $(if $(ENTRY),"$(ENTRY)" $(ARGS),--story "$(STORY)" $(PLACE))
 reproduce: $(STAMP) ## render anybody's entry again and compare: make reproduce ENTRY=owner/Name (a folder, a zip, hub:id)
 	@[ -n "$(ENTRY)$(LIST)" ] || { echo "make: say which: make reproduce ENTRY=owner/Name, or a bundle's folder or zip, or LIST=entries.txt" >&2; exit 2; }
 	@$(SUBMIT) reproduce $(if $(LIST),--list "$(LIST)","$(ENTRY)") --base "$(BASE)" $(ARGS)

@@ -13,6 +13,7 @@ from kolors_submit.device import find_device
 from kolors_submit.errors import InputError
 from kolors_submit.files import read_json
 from kolors_submit.meter import make_meter
+from kolors_submit.owner import claim, refuse_others
 from kolors_submit.run import STAGES, Job, Run, run_folder
 from kolors_submit.stale import refuse_stale
 from kolors_submit.story import Story, load_story, oversized, refuse_unfilled, replaced_source
@@ -44,7 +45,8 @@ class Place:
 def open_job(place: Place, report: Reporter, ask: Ask | None = None) -> Job:
     """Check the story, find base and device, and resolve the story for that base.
 
-    Raises StoryError with every problem, before any download; InputError and OutsideError as `find_base`.
+    Raises StoryError with every problem, before any download; InputError and OutsideError as `find_base`; InputError
+    where the run folder is another story's.
     """
     if place.settings and not place.name:
         report.note("--set without --name changes this story's usual run folder; --name r32 would keep both")
@@ -54,6 +56,7 @@ def open_job(place: Place, report: Reporter, ask: Ask | None = None) -> Job:
     base = find_base(place.base, report, place.device, ask, place.yes)
     story = load_story(place.story, base.name, place.settings)
     run = run_folder(place.runs, place.story, base.name, place.name)
+    refuse_others(run, place.story)
     report = dataclasses.replace(report, meter=meter)
     return Job(story, base, run, device, report, place.vram, place.story, written)
 
@@ -94,6 +97,7 @@ def submission(job: Job) -> Finished:
     refuse_unfilled(job.story, job.story_file)
     job = dataclasses.replace(job, ahead=SLOW_IMPORTS)
     with job.run.hold("submission"):
+        claim(job)
         for stage in _STAGES.values():
             stage(job)
         warnings = [finding for finding in check(job) if finding.level == "warn"]
@@ -112,6 +116,7 @@ def run_stage(job: Job, name: str) -> bool:
     if name not in _WITHOUT_WORDS:
         refuse_unfilled(job.story, job.story_file)
     with job.run.hold(name):
+        claim(job)
         refuse_stale(job, STAGES[: STAGES.index(name)])
         worked = _STAGES[name](job)
     if worked and job.report.meter:

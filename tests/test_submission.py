@@ -159,6 +159,21 @@ def test_a_device_that_is_not_here_is_said_before_weights_are_fetched(tmp_path, 
         submission.open_job(submission.Place(story, "kolors", tmp_path / "runs", device="cuda", yes=True), quiet())
 
 
+def test_another_storys_run_folder_is_left_alone(finished, tiny_base, tmp_path, capsys):
+    """`story.yaml --name b` and `story-b.yaml` have the same; one that has gone leaves its folder to the next."""
+    story, runs, _ = finished
+    shutil.copytree(story.parent, tmp_path / "project")
+    mine, namesake = tmp_path / "project/story.yaml", tmp_path / "elsewhere/story.yaml"
+    namesake.parent.mkdir()
+    shutil.copy(mine, namesake)
+    place = ["--base", str(tiny_base), "--runs", str(tmp_path / "project" / runs.name), "--device", "cpu"]
+    assert run(["data", str(mine), *place]) == 0
+    assert run(["data", str(namesake), *place]) == 2
+    assert f"is the run folder of {mine}; give this story another --name or --runs" in capsys.readouterr().err
+    mine.unlink()
+    assert run(["data", str(namesake), *place]) == 0
+
+
 def test_a_second_process_is_told_who_holds_the_folder(finished, tiny_base):
     story, runs, _ = finished
     job = submission.open_job(submission.Place(story, str(tiny_base), runs, device="cpu"), quiet())
