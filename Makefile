@@ -20,7 +20,7 @@ PUSH ?=
 TOOLS := $(CURDIR)/.tools
 BIN := $(CURDIR)/.venv/bin
 STAMP := .venv/.locked
-SUBMIT := $(BIN)/kolors-submit
+SUBMIT := "$(BIN)/kolors-submit"
 PLACE = --base "$(BASE)" --runs "$(RUNS)" $(ARGS)
 # Nothing but uv's cache (UV_CACHE_DIR, by default in the home folder) is written outside this folder.
 export UV_PYTHON_INSTALL_DIR := $(TOOLS)/python
@@ -43,12 +43,12 @@ define find_uv
 uv=$$(command -v uv || true); \
 have=$$("$${uv:-false}" --version 2>/dev/null | awk '{print $$2}' || true); \
 if [ -z "$$have" ] || [ "$$(printf '%s\n' $(UV_VERSION) "$$have" | sort -V | head -n 1)" != $(UV_VERSION) ]; then \
-  uv=$(TOOLS)/bin/uv; \
+  uv="$(TOOLS)/bin/uv"; \
   if [ "$$("$$uv" --version 2>/dev/null | awk '{print $$2}')" != $(UV_VERSION) ]; then \
     command -v $(PYTHON) >/dev/null || { echo "make: no $(PYTHON); install Python 3.11 or 3.12 (Debian, Ubuntu: apt install python3 python3-pip)" >&2; exit 2; }; \
     $(PYTHON) -m pip --version >/dev/null 2>&1 || { echo "make: $(PYTHON) has no pip; install it (Debian, Ubuntu: apt install python3-pip) or uv $(UV_VERSION)" >&2; exit 2; }; \
-    $(PYTHON) -m pip install --quiet --no-cache-dir --disable-pip-version-check --upgrade $(if $(INDEX),--index-url $(INDEX)) \
-      --target $(TOOLS) uv==$(UV_VERSION); \
+    $(PYTHON) -m pip install --quiet --no-cache-dir --disable-pip-version-check --upgrade $(if $(INDEX),--index-url "$(INDEX)") \
+      --target "$(TOOLS)" uv==$(UV_VERSION); \
   fi; \
 fi
 endef
@@ -61,10 +61,10 @@ $(STAMP): uv.lock pyproject.toml
 .PHONY: setup-from-index
 setup-from-index:
 	@$(find_uv); \
-	mkdir -p $(TOOLS); \
-	"$$uv" export --locked --quiet --no-emit-project --format requirements-txt --output-file $(TOOLS)/requirements.txt; \
+	mkdir -p "$(TOOLS)"; \
+	"$$uv" export --locked --quiet --no-emit-project --format requirements-txt --output-file "$(TOOLS)/requirements.txt"; \
 	[ -d .venv ] || "$$uv" venv --quiet .venv; \
-	"$$uv" pip sync --python .venv --require-hashes --compile-bytecode --default-index "$(INDEX)" $(TOOLS)/requirements.txt; \
+	"$$uv" pip sync --python .venv --require-hashes --compile-bytecode --default-index "$(INDEX)" "$(TOOLS)/requirements.txt"; \
 	"$$uv" pip install --python .venv --no-deps --default-index "$(INDEX)" --editable .
 	@touch $(STAMP)
 
@@ -128,15 +128,15 @@ image-push: ## push the image: make image-push IMAGE=registry.example.com/team/k
 
 .PHONY: lint format test test-all bench clean
 lint: $(STAMP) ## ruff and mypy
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+	@"$(BIN)/ruff" check . && "$(BIN)/ruff" format --check . && "$(BIN)/mypy"
 format: $(STAMP) ## let ruff format and mend
-	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+	@"$(BIN)/ruff" check --fix . && "$(BIN)/ruff" format .
 test: $(STAMP) ## the fast test suite
-	@OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slow and not gpu" --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
+	@OMP_NUM_THREADS=1 "$(BIN)/pytest" -m "not slow and not gpu" --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
 test-all: $(STAMP) ## every test
-	@$(BIN)/pytest $(ARGS)
+	@"$(BIN)/pytest" $(ARGS)
 bench: $(STAMP) ## measure this machine's GPU beside DiffSynth and diffusers (18 GB of random weights in TMPDIR, 8 minutes)
-	@$(BIN)/python bench/gpu.py $(ARGS) && $(BIN)/python bench/gpu.py --table
+	@"$(BIN)/python" bench/gpu.py $(ARGS) && "$(BIN)/python" bench/gpu.py --table
 clean: ## delete set-up and caches; your runs, weights and stories stay
 	rm -rf .venv .tools .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find kolors_submit tests bench -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

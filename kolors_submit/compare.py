@@ -108,7 +108,7 @@ def _figures(run: Run) -> dict[str, Any]:
     if isinstance(scores, dict) and isinstance(scores.get("predictor"), dict):
         named = (scores["predictor"].get("name"), str(scores["predictor"].get("digest", ""))[:12])
         figures["predictor"] = " ".join(str(word) for word in named if word)
-    seconds = {f"{stage} (s)": run.stage(stage).seconds() for stage in STAGES}
+    seconds = {f"{stage}, last call (s)": run.stage(stage).seconds() for stage in STAGES}
     return figures | {name: value for name, value in seconds.items() if value is not None}
 
 
@@ -117,8 +117,8 @@ def _title(name: str) -> str:
         "steps": "training steps",
         "mean": "score",
         "minimum": "lowest score",
-        "loss_first": "first loss",
-        "loss_last": "last loss",
+        "loss_first": "loss of the first tenth",
+        "loss_last": "loss of the last tenth",
     }.get(name, name)
 
 

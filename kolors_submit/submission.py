@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,14 @@ class Place:
     price: float | None = None
     budget: float | None = None
 
+    def typed(self) -> str:
+        """The story and what leads to its run folder, as they are typed after a verb."""
+        words = [str(self.story)]
+        words += ["--base", self.base] if self.base != "auto" else []
+        words += ["--runs", str(self.runs)] if self.runs != Path("runs") else []
+        words += ["--name", self.name] if self.name else []
+        return shlex.join(words + [word for setting in self.settings for word in ("--set", setting)])
+
 
 def open_job(place: Place, report: Reporter, ask: Ask | None = None) -> Job:
     """Check the story, find base and device, and resolve the story for that base.
@@ -76,7 +85,7 @@ def find_bundle(place: Place, report: Reporter, ask: Ask | None = None) -> Run:
     there = [run for run in runs if run.bundle.is_dir()]
     if not there:
         where = " or ".join(str(run.bundle) for run in runs)
-        raise InputError(f"{where} does not exist; run `kolors-submit submission {place.story}` first")
+        raise InputError(f"{where} does not exist; run `kolors-submit submission {place.typed()}` first")
     report.say(f"bundle  {there[0].bundle}")
     return there[0]
 
@@ -150,7 +159,8 @@ def _say_summary(job: Job, figures: dict[str, Any]) -> None:
     if "mean" in figures:
         by = (figures["predictor"] or {}).get("name", "?")
         say("score", f"{figures['mean']:.3f} by {by}; the gate is {figures['threshold']:g}")
-    say("time", ", ".join(f"{name} {value:.0f} s" for name, value in figures["seconds"].items() if value is not None))
+    took = [f"{name} {value:.0f} s" for name, value in figures["seconds"].items() if value is not None]
+    say("time", f"{', '.join(took)}, each as it was last called")
     if job.report.meter:
         say("cost", job.report.meter.words())
     say("bundle", str(job.run.bundle))

@@ -52,13 +52,13 @@ def test_what_differs_and_every_figure(tmp_path):
     assert [side["figures"]["score"] for side in sides] == [6.1, 6.4]
     assert sides[0]["figures"] == {
         "training steps": 10,
-        "first loss": 0.5,
-        "last loss": 0.25,
+        "loss of the first tenth": 0.5,
+        "loss of the last tenth": 0.25,
         "score": 6.1,
         "lowest score": 5.1,
         "coherence": 0.9,
         "predictor": "official",
-        "train (s)": 12.5,
+        "train, last call (s)": 12.5,
     }
     html = page.read_text("utf-8")
     assert '<th>train.rank</th><td data-run="a/kolors">8</td><td data-run="b/kolors">32</td>' in html

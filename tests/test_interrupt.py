@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 
@@ -60,11 +62,50 @@ def test_whoever_holds_a_signal_may_say_where_it_ended():
             raise Interrupted("after step 3")
 
 
+@BOTH
+def test_a_signal_waits_for_the_end_of_an_import(tmp_path, number, monkeypatch):
+    """Where C code calls Python, as the class statement of a model does, an exception may be lost."""
+    lines = [
+        "try:",
+        f"    os.kill(os.getpid(), {int(number)})",
+        "    time.sleep(0.1)",
+        "except BaseException:",
+        "    pass",
+    ]
+    (tmp_path / "loses_exceptions.py").write_text("\n".join(["import os, time", *lines]))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "loses_exceptions", raising=False)
+    with pytest.raises(Interrupted, match=f"stopped by {signal.Signals(number).name}"), interruptible():
+        importlib.import_module("loses_exceptions")
+        time.sleep(10)
+    assert "loses_exceptions" in sys.modules
+
+
 def test_the_outer_of_two_holds_has_the_signal():
     with pytest.raises(Interrupted, match=ENDED), interruptible(), held() as outer:
         with held() as inner:
             os.kill(os.getpid(), signal.SIGTERM)
         assert (outer.requested, inner.requested) == (True, False)
+
+
+@BOTH
+def test_what_is_ignored_stays_so(number):
+    """As in a process that trains beside the first, whose threads would be told to end."""
+    before = signal.signal(number, signal.SIG_IGN)
+    other = signal.SIGINT + signal.SIGTERM - number
+    try:
+        with pytest.raises(Interrupted, match=ENDED), interruptible():
+            signal.signal(number, signal.SIG_IGN)
+            with held() as hold:
+                os.kill(os.getpid(), number)
+                assert signal.getsignal(number) is signal.SIG_IGN and not hold.requested
+                hold.install()
+                os.kill(os.getpid(), number)
+                assert not hold.requested
+                os.kill(os.getpid(), other)
+                assert signal.getsignal(number) is signal.SIG_IGN and hold.requested
+    finally:
+        signal.signal(number, before)
 
 
 def test_without_a_signal_nothing_changes():

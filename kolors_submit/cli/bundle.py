@@ -30,4 +30,4 @@ def command(answer: Answer, /, story: Path, zipped: bool, quiet: bool, **place: 
 
         with job.run.hold("bundle"):
             answer.outputs["zip"] = write_zip(job.run.bundle, job.run.folder / f"{story.stem}.zip")
-        report.say(f"        {answer.outputs['zip']}")
+        report.say(f"zip     {answer.outputs['zip']}")

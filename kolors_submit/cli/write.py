@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import click
@@ -65,7 +66,8 @@ def command(
         if not write_new(out, story_text(template_values(order), order, filled=False)):
             raise
         answer.outputs["template"] = out
-        raise NoEndpoint(f"{error}. {out} is a story to fill in by hand: `kolors-submit story check {out}`") from error
+        by_hand = f"{out} is a story to fill in by hand: `kolors-submit story check {quote(str(out))}`"
+        raise NoEndpoint(f"{error}. {by_hand}") from error
     written = write_story(order, endpoint, report, Limits(silence=min(timeout, Limits.silence), total=timeout))
     if force:
         write_text(out, story_text(written.values, order))
@@ -77,4 +79,4 @@ def command(
     for advice in written.advice:
         report.note(advice)
     title = written.values["title"]
-    report.say(f"{out}: {title}, {order.panels} panels; read it, then `kolors-submit submission {out}`")
+    report.say(f"{out}: {title}, {order.panels} panels; read it, then `kolors-submit submission {quote(str(out))}`")

@@ -13,6 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 from random import Random
 from typing import TYPE_CHECKING
 
+from kolors_submit.children import end_with_parent, without_signals
 from kolors_submit.errors import InputError, OutsideError
 from kolors_submit.interrupt import held
 
@@ -86,8 +87,10 @@ def _draw_all(scenes: list[Scene], size: int, style: str) -> list[Image.Image]:
     drawn: list[Image.Image] = []
     try:
         # Not forked: this process may have threads, torch's or a progress bar's.
-        with held() as hold, ProcessPoolExecutor(cores, multiprocessing.get_context("spawn")) as pool:
-            for picture in pool.map(_draw, jobs):
+        with held() as hold, ProcessPoolExecutor(cores, multiprocessing.get_context("spawn"), end_with_parent) as pool:
+            with without_signals():
+                drawing = pool.map(_draw, jobs)
+            for picture in drawing:
                 if hold.requested:
                     pool.shutdown(cancel_futures=True)
                     raise CancelledError

@@ -176,7 +176,8 @@ def test_publishing_takes_what_the_submission_was_made_with(story, tiny_base, tm
 def test_a_story_without_a_bundle_says_what_makes_one_and_leaves_nothing(verb, story, tiny_base, tmp_path, capsys):
     status, _, heard = answer(capsys, verb, "--story", story, "--base", tiny_base, "--runs", tmp_path / "runs")
     assert status == 2
-    assert f"does not exist; run `kolors-submit submission {story}` first" in heard
+    again = f"{story} --base {tiny_base} --runs {tmp_path / 'runs'}"
+    assert f"does not exist; run `kolors-submit submission {again}` first" in heard
     assert not (tmp_path / "runs").exists()
 
 
