@@ -15,16 +15,16 @@ from pathlib import Path
 from statistics import median
 
 import torch
+from measure import plan_for
 from PIL import Image
 
 from kolors_submit.device import read_machine
 from kolors_submit.engine.conditioning import encode
 from kolors_submit.engine.draw import Models, draw, load_models
-from kolors_submit.engine.plan import RenderPlan, Sizes, fitting
-from kolors_submit.engine.planning import render_plans
+from kolors_submit.engine.plan import RenderPlan
 from kolors_submit.engine.sampler import Task
 from kolors_submit.story import Render
-from kolors_submit.weights import PICTUREBOOK, count_parameters, open_base
+from kolors_submit.weights import PICTUREBOOK, open_base
 
 SETTINGS = Render(width=256, height=256, steps=30, guidance_scale=4.0)
 PROMPT = "一位红色长发、身穿蓝色连衣裙的女孩在湖边画画，中午，全身像"
@@ -35,9 +35,7 @@ GOAL = 2.5  # seconds of a lone panel on two cores
 def main() -> None:
     options = _options()
     base = open_base(PICTUREBOOK)
-    machine = read_machine("cpu")
-    sizes = Sizes(count_parameters(base, "unet"), count_parameters(base, "text_encoder"), 32 * 32)
-    plan = fitting(render_plans(machine, SETTINGS, TOGETHER, sizes), machine)[0]
+    plan = plan_for(base, read_machine("cpu"), SETTINGS, TOGETHER)
     negative, positive = encode(base, ["", PROMPT], "cpu", plan.compute.torch_dtype)
     tasks = [Task(positive, negative, seed) for seed in range(TOGETHER)]
     models = load_models(base, None, SETTINGS, plan)

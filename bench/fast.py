@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from measure import plan_for
 from readings import READ, known, scores
 
 from kolors_submit.device import read_machine
@@ -27,8 +28,7 @@ from kolors_submit.engine.conditioning import encode
 from kolors_submit.engine.draw import draw, load_models
 from kolors_submit.engine.lora_files import read as read_lora
 from kolors_submit.engine.method import method_of
-from kolors_submit.engine.plan import RenderPlan, Sizes, fitting
-from kolors_submit.engine.planning import render_plans
+from kolors_submit.engine.plan import RenderPlan
 from kolors_submit.engine.sampler import Task
 from kolors_submit.picturebook.captions import caption
 from kolors_submit.picturebook.grammar import sample_held_out
@@ -38,7 +38,7 @@ from kolors_submit.picturebook.samples import STYLE_WORDS
 from kolors_submit.picturebook.scenes import Scene
 from kolors_submit.picturebook.styles import STYLES
 from kolors_submit.story import Render
-from kolors_submit.weights import PICTUREBOOK, Base, count_parameters, open_base
+from kolors_submit.weights import PICTUREBOOK, Base, open_base
 
 HERE = Path(__file__).parent
 MAY_LOSE = {"attributes": 0.02, "score": 0.1}
@@ -112,9 +112,7 @@ def plan_of(
     base: Base, count: int, settings: Render, where: torch.device, eight_bit: Literal["int8"] | None
 ) -> RenderPlan:
     """The engine's own plan for this machine, with its linear layers held so."""
-    machine = read_machine(where.type)
-    sizes = Sizes(count_parameters(base, "unet"), count_parameters(base, "text_encoder"), 32 * 32)
-    plan = fitting(render_plans(machine, settings, count, sizes), machine)[0]
+    plan = plan_for(base, read_machine(where.type), settings, count)
     return replace(plan, compute=replace(plan.compute, eight_bit=eight_bit))
 
 

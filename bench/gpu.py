@@ -24,20 +24,19 @@ from typing import Any
 import torch
 from full_size import write_base
 from gpu_peers import NEGATIVE, PANELS, PROMPTS, diffsynth, diffusers
-from measure import FORWARD_TFLOP, free, matmul_peak, peak_gb, seconds, watched
+from measure import FORWARD_TFLOP, free, matmul_peak, peak_gb, plan_for, seconds, watched
 
-from kolors_submit.device import Machine, read_machine
+from kolors_submit.device import read_machine
 from kolors_submit.engine import base as bases
 from kolors_submit.engine.conditioning import encode, encode_with
 from kolors_submit.engine.draw import Models, draw, load_models
 from kolors_submit.engine.gpu_kernels import fast_attention
 from kolors_submit.engine.memory import arithmetic, keep_compiled, keep_within
 from kolors_submit.engine.method import method_of
-from kolors_submit.engine.plan import RenderPlan, Sizes, fitting
-from kolors_submit.engine.planning import render_plans
+from kolors_submit.engine.plan import RenderPlan
 from kolors_submit.engine.sampler import Task
 from kolors_submit.story import Render
-from kolors_submit.weights import Base, count_parameters, open_base
+from kolors_submit.weights import Base, open_base
 
 RESULTS = Path(__file__).parent / "results" / "gpu.json"
 GOALS = {"exact": 9.2, "fast": 2.8}
@@ -99,14 +98,9 @@ def peers(base: Base) -> dict[str, Any]:
     return found
 
 
-def plan_for(base: Base, machine: Machine, settings: Render) -> RenderPlan:
-    sizes = Sizes(count_parameters(base, "unet"), count_parameters(base, "text_encoder"), 128 * 128)
-    return fitting(render_plans(machine, settings, PANELS, sizes), machine)[0]
-
-
 def ours(base: Base) -> dict[str, Any]:
     """This engine with its models loaded: text encoder, sampling, decoding, PNG files."""
-    plan = plan_for(base, read_machine("cuda"), SETTINGS["exact"])
+    plan = plan_for(base, read_machine("cuda"), SETTINGS["exact"], PANELS)
     say("plan", plan)
     text, prompter = bases.load_text_encoder(base, "cuda", torch.float16), bases.load_prompter(base)
     models = load_models(base, None, SETTINGS["exact"], plan)
@@ -194,7 +188,7 @@ def from_disk(base: Base, vram: float | None) -> dict[str, Any]:
     """The panels from disk to PNG files: the second of two runs, whose compilation the first has cached."""
     machine, settings = read_machine("cuda", vram), SETTINGS["exact"]
     keep_within(machine)
-    plan = plan_for(base, machine, settings)
+    plan = plan_for(base, machine, settings, PANELS)
     say("plan", plan)
 
     def whole() -> None:

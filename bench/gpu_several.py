@@ -28,7 +28,7 @@ from gpu_train import SIZES, Clock, examples, job, network, plans
 from measure import free, seconds
 from PIL import Image
 
-from kolors_submit.device import read_machine
+from kolors_submit.device import Machine, read_machine
 from kolors_submit.engine import architecture, lora
 from kolors_submit.engine.accelerate import Accelerated, accelerate_decoder
 from kolors_submit.engine.conditioning import Conditioning
@@ -37,6 +37,7 @@ from kolors_submit.engine.memory import keep_compiled
 from kolors_submit.engine.plan import RenderPlan, TrainPlan
 from kolors_submit.engine.planning import render_plans
 from kolors_submit.engine.sampler import Task
+from kolors_submit.metrics import spread
 from kolors_submit.metrics.predictor import score_pictures
 from kolors_submit.run import Job
 from kolors_submit.story import Render
@@ -152,7 +153,7 @@ class Scorer:
 
     def scores(self, count: int) -> float:
         """Seconds for all pictures on so many devices, the median of three after a first."""
-        with unittest.mock.patch.object(torch.cuda, "device_count", return_value=count):
+        with unittest.mock.patch.object(spread, "read_machine", return_value=Machine("cuda", devices=count)):
             times = [seconds(lambda: list(score_pictures(self.predictor, self.pictures, "cuda"))) for _ in range(4)]
         return statistics.median(times[1:])
 

@@ -7,7 +7,8 @@ first has left (`warm`), and as on a card sold as 8 GB (`vram8`). The process co
 memory, the kernel the process's. Random weights draw noise, so the gate is 0. Figures go to
 bench/results/gpu_submission.json.
 
-`--without-data-juicer` leaves the filters out, for a machine that lacks it; they take what bench/stages.py says.
+`--without-data-juicer` leaves the filters out, for a machine that lacks it; they take most of what `data` takes in
+bench/results/stages.json.
 """
 
 from __future__ import annotations

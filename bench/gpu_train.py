@@ -15,7 +15,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -172,7 +171,7 @@ def train(plan: TrainPlan, steps: int, **settings: Any) -> dict[str, Any]:
 
 
 def plans(batch: int, machine: Machine | None = None, **settings: Any) -> tuple[TrainPlan, ...]:
-    machine = machine or replace(read_machine("cuda"), devices=1)
+    machine = machine or read_machine("cuda", most=1)
     wish = Train(rank=16, batch_size=batch, epochs=1, steps_per_epoch=LAST, **settings)
     return fitting(train_plans(machine, wish, SIZES), machine)
 

@@ -1,4 +1,4 @@
-"""Seconds and memory of a GPU, and what it can do at most: for the programs that measure on one."""
+"""What the programs that measure share: the engine's plan, seconds and memory of a GPU, and what it can do at most."""
 
 from __future__ import annotations
 
@@ -14,8 +14,20 @@ from typing import Any
 
 import torch
 
+from kolors_submit.device import Machine
+from kolors_submit.engine.plan import RenderPlan, fitting
+from kolors_submit.engine.planning import render_plans
+from kolors_submit.panels import sizes_of
+from kolors_submit.story import Render
+from kolors_submit.weights import Base
+
 FORWARD_TFLOP = 6.963
 """Of the UNet for one image of 1024x1024 with 256 tokens, counted by torch's FlopCounterMode."""
+
+
+def plan_for(base: Base, machine: Machine, settings: Render, panels: int) -> RenderPlan:
+    """The engine's own first plan for rendering so many panels."""
+    return fitting(render_plans(machine, settings, panels, sizes_of(base, settings)), machine)[0]
 
 
 def seconds(work: Callable[[], object]) -> float:

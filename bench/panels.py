@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 
+from measure import plan_for
 from PIL import Image
 
 from kolors_submit.device import read_machine
@@ -19,8 +20,6 @@ from kolors_submit.engine import base as bases
 from kolors_submit.engine.conditioning import encode
 from kolors_submit.engine.draw import draw, load_models
 from kolors_submit.engine.lora_files import read as read_lora
-from kolors_submit.engine.plan import Sizes, fitting
-from kolors_submit.engine.planning import render_plans
 from kolors_submit.engine.sampler import Task
 from kolors_submit.files import atomic_path
 from kolors_submit.picturebook.captions import caption
@@ -30,7 +29,7 @@ from kolors_submit.picturebook.paint import draw as paint
 from kolors_submit.picturebook.samples import STYLE_WORDS
 from kolors_submit.picturebook.scenes import Person, Scene
 from kolors_submit.story import Prompt, Render, Style, load_story, panel_prompt
-from kolors_submit.weights import PICTUREBOOK, count_parameters, open_base
+from kolors_submit.weights import PICTUREBOOK, open_base
 
 STORIES = Path(__file__).parents[1] / "stories"
 SHIPPED = ("watercolor", "ink", "storybook-en", "contest-baseline")
@@ -107,9 +106,8 @@ def render(panels: Sequence[Panel], style: str, lora: Path | None, folder: Path)
     if not panels:
         return
     settings = Render(width=256, height=256, steps=30, quality="fast")
-    base, machine = open_base(PICTUREBOOK, "picturebook"), read_machine("cpu")
-    sizes = Sizes(count_parameters(base, "unet"), count_parameters(base, "text_encoder"), 32 * 32)
-    plan = fitting(render_plans(machine, settings, len(panels), sizes), machine)[0]
+    base = open_base(PICTUREBOOK, "picturebook")
+    plan = plan_for(base, read_machine("cpu"), settings, len(panels))
     prompts = [panel.prompts[style] for panel in panels]
     texts = [text for prompt in prompts for text in (prompt.positive, prompt.negative)]
     encoded = encode(base, texts, "cpu", plan.compute.torch_dtype)

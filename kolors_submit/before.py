@@ -11,8 +11,8 @@ from functools import partial
 from kolors_submit.engine.memory import Compute, stepping_down
 from kolors_submit.engine.plan import RenderPlan
 from kolors_submit.files import keep_only
-from kolors_submit.panels import PanelJob, panel_inputs, plans_of, render_panels
-from kolors_submit.run import Job
+from kolors_submit.panels import PanelJob, made_by, panel_inputs, plans_of, render_panels
+from kolors_submit.run import Job, Stage
 from kolors_submit.story import panel_prompt
 
 NAME, FORMAT = "before", 1
@@ -25,24 +25,25 @@ def render_before(job: Job) -> bool:
     """
     bare, wanted = _without_lora(job), numbers(len(job.story.panels))
     # These are compared by eye: the batch that all panels share would be filled up to no purpose.
-    plans = plans_of(job)
+    plans = plans_of(job, own=made_by((_record(job, number) for number in wanted), None))
     small = [plan for plan in plans if plan.compute.panels <= len(wanted)] or plans
 
     def pending(plan: RenderPlan) -> list[PanelJob]:
         panels = [_panel_job(bare, number, plan.compute) for number in wanted]
         return [panel for panel in panels if not panel.record.is_done(panel.inputs)]
 
-    def attempt(plan: RenderPlan) -> None:
+    def attempt(plan: RenderPlan) -> bool:
         panels = pending(plan)
+        if not panels:
+            return False
         job.report.stage(NAME, f"panels {', '.join(str(panel.number) for panel in panels)} without the LoRA")
         # At strength zero the LoRA adds zeros: these are the base's own weights.
         render_panels(bare, panels, plan, job.run.lora, partial(_leave_out, job))
+        return True
 
-    missing = bool(pending(small[0]))
-    if missing:
-        stepping_down(small, attempt, job.report.note)
+    rendered = bool(pending(small[0])) and stepping_down(small, attempt, job.report.note)
     keep_only(job.run.folder / NAME, [job.run.before(number) for number in wanted])
-    return missing
+    return rendered
 
 
 def numbers(panels: int) -> list[int]:
@@ -61,8 +62,11 @@ def _panel_job(job: Job, number: int, compute: Compute) -> PanelJob:
     panel = job.story.panels[number - 1]
     prompt = panel_prompt(job.story, panel)
     inputs = panel_inputs(job, prompt, panel.seed, compute, "") | {"lora": None}
-    record = job.run.stage(f"{NAME}.{number:02d}", FORMAT)
-    return PanelJob(number, panel.scene, prompt, panel.seed, job.run.before(number), record, inputs)
+    return PanelJob(number, panel.scene, prompt, panel.seed, job.run.before(number), _record(job, number), inputs)
+
+
+def _record(job: Job, number: int) -> Stage:
+    return job.run.stage(f"{NAME}.{number:02d}", FORMAT)
 
 
 def _leave_out(job: Job, panel: PanelJob, fault: str) -> None:

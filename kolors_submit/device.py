@@ -8,8 +8,9 @@ import re
 import shutil
 import sys
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import takewhile
 from pathlib import Path
 from typing import TypeVar
 
@@ -26,6 +27,9 @@ GIVE_GPU = "start it with a GPU (docker run --gpus all, or a GPU limit in Kubern
 
 SOLD_AS = 15 / 16
 """What a card leaves to programs of the gigabytes that it is sold with: 7.5 of 8."""
+
+LIKE_THE_FIRST = 3 / 4
+"""The share of the first card's free memory from which another works with it."""
 
 
 @dataclass(frozen=True)
@@ -63,20 +67,26 @@ class Machine:
 
     device: str = "cpu"
     capability: tuple[int, int] = (0, 0)
-    """Of the oldest visible card."""
+    """Of the first visible card, and of those that work with it."""
     device_memory: int = 0
-    """Free on the fullest visible card, or what --vram allows."""
+    """Free on the fullest card that works, or what --vram allows."""
     devices: int = 1
+    """How many cards work: the first, and those directly after it that are like it."""
     compiler: bool = False
     """torch.compile writes C for the processor's side of its kernels."""
     capped: bool = False
     """Whether `device_memory` is --vram's, to be kept to even if more is free."""
     main_memory: int = sys.maxsize
     """Free in main memory, as far as it is known."""
+    left_alone: int = 0
+    """Visible cards that do not work: another kind than the first, or too full."""
 
 
 NO_COMPILER = "no C compiler here (cc, gcc or clang), so nothing is compiled: {} takes longer"
 """The note where `has_compiler` is false, about what is going to be done."""
+
+LEFT_ALONE = "GPUs that are left alone, being of another kind than the first or having much less memory free: {}"
+"""The note where there are such, with how many."""
 
 
 @functools.cache
@@ -85,18 +95,48 @@ def has_compiler() -> bool:
     return any(map(shutil.which, (os.environ.get("CC", "cc"), "gcc", "clang")))
 
 
-def read_machine(device: str, vram: float | None = None) -> Machine:
-    """This machine as plans see it, for `cpu` or `cuda`; `vram` is a card's size as sold, in GB, to stay within."""
+def read_machine(device: str, vram: float | None = None, most: int | None = None) -> Machine:
+    """This machine as plans see it, for `cpu` or `cuda`.
+
+    `vram` is a card's size as sold, in GB, to stay within; at `most` so many cards are to work. What torch holds in
+    this process counts as free: nothing is loaded yet where a plan is made.
+    """
     compiler = has_compiler()
     cuda = read_cuda() if device == "cuda" else None
     if cuda is None or not cuda.gpus:
         return Machine(device, compiler=compiler)
-    free = min(gpu.free for gpu in cuda.gpus)
-    allowed = free if vram is None else min(free, int(vram * SOLD_AS * 1e9))
-    capability = min(gpu.capability for gpu in cuda.gpus)
+    limit = sys.maxsize if vram is None else int(vram * SOLD_AS * 1e9)
+    gpus = [replace(gpu, free=min(limit, gpu.free + _held_here(index))) for index, gpu in enumerate(cuda.gpus)]
+    alike = _like_the_first(gpus)
+    working = alike[:most]
     return Machine(
-        device, capability, allowed, len(cuda.gpus), compiler, capped=vram is not None, main_memory=free_main_memory()
+        device=device,
+        capability=gpus[0].capability,
+        device_memory=min(gpu.free for gpu in working),
+        devices=len(working),
+        compiler=compiler,
+        capped=vram is not None,
+        main_memory=free_main_memory(),
+        left_alone=len(gpus) - len(alike),
     )
+
+
+def _like_the_first(gpus: Sequence[Gpu]) -> list[Gpu]:
+    """The first card and those directly after it of the same capability, with about as much memory free or more.
+
+    One that is small, old or busy would hold the others back, and change what a plan for them computes.
+    """
+    first = gpus[0]
+    enough = LIKE_THE_FIRST * first.free
+    return list(takewhile(lambda gpu: gpu.capability == first.capability and gpu.free >= enough, gpus))
+
+
+def _held_here(index: int) -> int:
+    """Bytes of a card that torch holds in this process."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_initialized() or index >= torch.cuda.device_count():
+        return 0
+    return int(torch.cuda.memory_reserved(index))
 
 
 def read_cuda() -> Cuda | None:

@@ -6,14 +6,13 @@ torch before there is something to render.
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kolors_submit.device import read_machine
+from kolors_submit.device import LEFT_ALONE, read_machine
 from kolors_submit.engine.memory import Compute, keep_compiled, keep_within, release
 from kolors_submit.engine.method import method_of
 from kolors_submit.engine.plan import RenderPlan, Sizes, beginning_with, fitting
@@ -22,8 +21,8 @@ from kolors_submit.errors import RuleError
 from kolors_submit.files import file_digest, write_bytes
 from kolors_submit.picture import fault_of, png_bytes
 from kolors_submit.run import Job, Stage
-from kolors_submit.story import Prompt
-from kolors_submit.weights import count_parameters
+from kolors_submit.story import Prompt, Render
+from kolors_submit.weights import Base, count_parameters
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -56,22 +55,30 @@ class PanelJob:
         }
 
 
-def plans_of(job: Job, like: Mapping[str, Any] | None = None) -> tuple[RenderPlan, ...]:
-    """The plans to try in turn; the first is the one that earlier panels were made by, where it still can be."""
+def plans_of(
+    job: Job, like: Mapping[str, Any] | None = None, own: Mapping[str, Any] | None = None
+) -> tuple[RenderPlan, ...]:
+    """The plans to try in turn; the first is the one that earlier pictures were made by, where it still can be.
+
+    These are the caller's own, made with the recorded arithmetic `own`, else the run's panels, else those that the new
+    ones are to be `like`.
+    """
     settings, machine = job.story.render, read_machine(job.device, job.vram)
-    if like is not None:
-        machine = dataclasses.replace(machine, devices=1)  # sharing out would leave no plan with the larger batches
-    sizes = Sizes(0, 0, 0) if machine.device == "cpu" else _sizes(job)
-    plans = render_plans(machine, settings, len(job.story.panels), sizes)
-    made_by = next((inputs["compute"] for inputs in _recorded(job) if "compute" in inputs), like)
-    return beginning_with(made_by, plans, fitting(plans, machine))
+    sizes = Sizes(0, 0, 0) if machine.device == "cpu" else sizes_of(job.base, settings)
+    plans = render_plans(machine, settings, len(job.story.panels), sizes, like is not None)
+    return beginning_with(own or panels_made_by(job) or like, plans, fitting(plans, machine))
 
 
-def _recorded(job: Job) -> list[dict[str, Any]]:
-    """What the run's panels of the LoRA that is there now were made of; another LoRA's are rendered anew anyway."""
+def panels_made_by(job: Job) -> dict[str, Any] | None:
+    """The arithmetic that the run's panels of the LoRA that is there now were made by, where any is."""
     lora = file_digest(job.run.lora) if job.run.lora.is_file() else None
-    records = [record_of(job, number).inputs() for number in range(1, len(job.story.panels) + 1)]
-    return [inputs for inputs in records if inputs.get("lora") == lora]
+    return made_by((record_of(job, number) for number in range(1, len(job.story.panels) + 1)), lora)
+
+
+def made_by(records: Iterable[Stage], lora_digest: str | None) -> dict[str, Any] | None:
+    """The arithmetic of the first picture recorded with this LoRA; another LoRA's are rendered anew anyway."""
+    made = (record.inputs() for record in records)
+    return next((one["compute"] for one in made if "compute" in one and one.get("lora") == lora_digest), None)
 
 
 def record_of(job: Job, number: int) -> Stage:
@@ -79,10 +86,10 @@ def record_of(job: Job, number: int) -> Stage:
     return job.run.stage(f"{NAME}.{number:02d}", FORMAT)
 
 
-def _sizes(job: Job) -> Sizes:
-    settings = job.story.render
+def sizes_of(base: Base, settings: Render) -> Sizes:
+    """What rendering with a base takes memory and time by."""
     area = settings.width * settings.height // 64
-    return Sizes(count_parameters(job.base, "unet"), count_parameters(job.base, "text_encoder"), area)
+    return Sizes(count_parameters(base, "unet"), count_parameters(base, "text_encoder"), area)
 
 
 def panel_inputs(job: Job, prompt: Prompt, seed: int, compute: Compute, lora_digest: str) -> dict[str, Any]:
@@ -133,6 +140,8 @@ def render_panels(
     if machine.device != "cpu":
         keep_within(machine)
         keep_compiled(job.run.compiled)
+    if machine.left_alone:
+        job.report.note(LEFT_ALONE.format(machine.left_alone))
     tasks = _tasks(job, pending, plan)
     method = method_of(settings)
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +35,8 @@ class Run:
     """One run folder."""
 
     folder: Path
+    among: Path | None = None
+    """The folder of all runs that it is one of; None for one that lies alone, wherever that is."""
 
     @property
     def data(self) -> Path:
@@ -73,13 +75,13 @@ class Run:
 
     @property
     def compiled(self) -> Path:
-        """What torch compiled for this machine's GPU, for all runs beside this one: may be deleted at any time."""
-        return (self.folder.absolute() / "../..").resolve() / ".compiled"
+        """What torch compiled for this machine's GPU, for all runs that this is one of: may be deleted at any time."""
+        return (self.among or self.folder).resolve() / ".compiled"
 
     @property
     def explore(self) -> Run:
         """A run inside this one: its own stages/, and explored.json, index.html, candidates/, sheets/, loras/."""
-        return Run(self.folder / "explore")
+        return replace(self, folder=self.folder / "explore")
 
     def candidate(self, variant: str, panel: int, seed: int) -> Path:
         """A panel rendered with another seed, below `explore`; `variant` says with which LoRA and settings."""
@@ -104,7 +106,7 @@ class Run:
 
 def run_folder(runs: Path, story: Path, base: str, name: str | None = None) -> Run:
     """The run folder of a story file on a base: `runs/<story>[-<name>]/<base>`."""
-    return Run(runs / (story.stem + (f"-{name}" if name else "")) / base)
+    return Run(runs / (story.stem + (f"-{name}" if name else "")) / base, among=runs)
 
 
 @dataclass(frozen=True)

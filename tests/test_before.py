@@ -12,6 +12,7 @@ import torch
 from kolors_submit import before, panels
 from kolors_submit.before import numbers, render_before
 from kolors_submit.engine.plan import RenderPlan
+from kolors_submit.files import file_digest
 from kolors_submit.panels import plans_of
 from kolors_submit.report import quiet
 from kolors_submit.run import Job, Run
@@ -51,11 +52,53 @@ def test_a_plan_that_does_not_fit_gives_way_to_a_leaner_one(job: Job, monkeypatc
             raise torch.OutOfMemoryError
         panels.render_panels(bare, pending, plan, *rest)
 
-    monkeypatch.setattr(before, "plans_of", lambda _: (large, plain))
+    monkeypatch.setattr(before, "plans_of", lambda *_, **__: (large, plain))
     monkeypatch.setattr(before, "render_panels", drawn)
     assert render_before(job)
     assert tried == [large, plain]
     assert job.run.before(1).exists() and job.run.before(5).exists()
+
+
+def two_plans(job: Job, monkeypatch: pytest.MonkeyPatch) -> tuple[RenderPlan, RenderPlan]:
+    """Have two plans offered whose arithmetic differs, both of which the memory carries; returns them."""
+    plain = plans_of(job)[0]
+    plans = replace(plain, compute=replace(plain.compute, batch=2)), plain
+    monkeypatch.setattr(panels, "render_plans", lambda *_: plans)
+    monkeypatch.setattr(panels, "fitting", lambda plans, _: tuple(plans))
+    return plans
+
+
+def test_what_gave_way_is_not_tried_again(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    large, plain = two_plans(job, monkeypatch)
+    tried = []
+
+    def drawn(bare: Job, pending: Any, plan: RenderPlan, *rest: Any) -> None:
+        tried.append(plan)
+        if plan == large:
+            raise torch.OutOfMemoryError
+        panels.render_panels(bare, pending, plan, *rest)
+
+    monkeypatch.setattr(before, "render_panels", drawn)
+    assert render_before(job)
+    assert not render_before(job)
+    assert tried == [large, plain]
+
+
+def test_with_another_amount_of_free_memory_the_pictures_hold(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    large, plain = two_plans(job, monkeypatch)
+    assert render_before(job)
+    assert job.run.stage("before.01").inputs()["compute"] == large.compute.record()
+    for carried in ((plain,), (large, plain)):
+        monkeypatch.setattr(panels, "fitting", lambda *_, carried=carried: carried)
+        assert not render_before(job)
+
+
+def test_they_begin_as_the_panels_were_made(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, plain = two_plans(job, monkeypatch)
+    inputs = {"lora": file_digest(job.run.lora), "compute": plain.compute.record()}
+    panels.record_of(job, 1).finish(inputs, [])
+    assert render_before(job)
+    assert job.run.stage("before.01").inputs()["compute"] == plain.compute.record()
 
 
 def test_a_picture_that_shows_nothing_is_left_out_once(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:

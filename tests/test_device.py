@@ -65,6 +65,7 @@ def machine(monkeypatch):
         }
         for name, answer in answers.items():
             monkeypatch.setattr(pynvml, name, answer)
+        monkeypatch.setattr(device, "_held_here", lambda index: 0)  # of a real card, in a process that used one
 
     return put
 

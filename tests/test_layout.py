@@ -21,7 +21,7 @@ LAYERS = (
     ("cli", "__main__"),
     ("submission", "before", "stale", "publish", "reproduce", "importing", "explore", "compare", "doctor", "write"),
     ("data", "train", "render", "score", "bundle"),
-    ("panels",),
+    ("panels", "owner"),
     (
         "engine",
         "metrics",
@@ -36,7 +36,7 @@ LAYERS = (
     ("weights", "endpoint"),
     ("hub",),
     ("story", "run", "hold", "report", "device", "cards", "container", "meter"),
-    ("interrupt", "threads", "files", "text", "pages", "decoders", "base_names"),
+    ("interrupt", "threads", "children", "files", "text", "pages", "decoders", "base_names"),
     ("errors",),
 )
 BESIDE = {
@@ -55,6 +55,7 @@ BESIDE = {
     ("device", "cards"),
     ("device", "container"),
     ("threads", "interrupt"),
+    ("children", "interrupt"),
 }
 """What imports what of its own layer; of the stages nothing else does, they meet in the run folder."""
 

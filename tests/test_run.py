@@ -26,6 +26,14 @@ def test_run_folder_names():
     assert run_folder(Path("runs"), Path("stories/ink.yaml"), "tiny", "r32").folder == Path("runs/ink-r32/tiny")
 
 
+def test_what_is_compiled_lies_beside_the_runs_or_in_a_folder_that_lies_alone(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    beside = run_folder(Path("runs"), Path("stories/ink.yaml"), "kolors")
+    assert beside.compiled == beside.explore.compiled == tmp_path / "runs" / ".compiled"
+    assert Run(Path("/work/out")).compiled == Path("/work/out/.compiled")
+    assert Run(Path("out")).compiled == tmp_path / "out" / ".compiled"
+
+
 def test_a_stage_is_done_until_an_input_or_an_output_changes(run):
     output = write_text(run.train / "a.txt", "a")
     stage = run.stage("train")

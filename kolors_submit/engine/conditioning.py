@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 LAYER_BY_LAYER = "the text encoder layer by layer"
 
+GROUP = 128
+"""Prompts that go through the encoder together: each has 4 MB of Kolors' hidden states on the device, of two layers."""
+
 
 @dataclass(frozen=True)
 class Conditioning:
@@ -38,21 +41,32 @@ class Conditioning:
 
 
 def encode(
-    base: Base, prompts: Sequence[str], device: str, dtype: torch.dtype, stream: bool = False
+    base: Base,
+    prompts: Sequence[str],
+    device: str,
+    dtype: torch.dtype,
+    stream: bool = False,
+    keep: Callable[[str, Conditioning], object] = lambda prompt, conditioning: None,
 ) -> list[Conditioning]:
     """The prompts' conditionings, on the CPU in `dtype`; loads the text encoder and lets it go again.
 
-    With `stream` the encoder's layers are on the device one at a time; the numbers are the same.
+    With `stream` the encoder's layers are on the device one at a time, anew for each group of prompts; the numbers are
+    the same. `keep` is called with each prompt and its conditioning as soon as its group is done.
     """
     prompter = bases.load_prompter(base)
     different = list(dict.fromkeys(prompts))
-    if stream:
-        network, layers = bases.stream_text_encoder(base, device, dtype)
-    else:
-        network = bases.load_text_encoder(base, device, dtype)
-        layers = iter(network.encoder.layers)
-    done = dict(zip(different, encode_with(network, layers, prompter, different, device), strict=True))
-    del prompter, network, layers
+    network = None if stream else bases.load_text_encoder(base, device, dtype)
+    done: dict[str, Conditioning] = {}
+    for first in range(0, len(different), GROUP):
+        group = different[first : first + GROUP]
+        if network is None:
+            encoded = encode_with(*bases.stream_text_encoder(base, device, dtype), prompter, group, device)
+        else:
+            encoded = encode_with(network, network.encoder.layers, prompter, group, device)
+        for prompt, conditioning in zip(group, encoded, strict=True):
+            keep(prompt, conditioning)
+            done[prompt] = conditioning
+    del prompter, network
     release(device)
     return [done[prompt] for prompt in prompts]
 
@@ -115,7 +129,7 @@ def encode_cached(
     stream: bool,
     note: Callable[[str], None],
 ) -> list[Conditioning]:
-    """`encode` with a file for each prompt in the folder `cache`; the text encoder is loaded for new prompts only.
+    """`encode` with a file for each prompt in the folder `cache`, written with its group's; only new ones are encoded.
 
     Where the GPU's memory is not enough for the whole encoder, it goes on with `stream`, which is noted. Raises
     OutsideError where it is not enough for one layer.
@@ -125,10 +139,16 @@ def encode_cached(
     new = [prompt for prompt in files if prompt not in known]
     if new:
         ways = [LAYER_BY_LAYER] if stream else ["the whole text encoder", LAYER_BY_LAYER]
-        encoded = stepping_down(ways, lambda way: encode(base, new, device, dtype, way == LAYER_BY_LAYER), note)
-        for prompt, conditioning in zip(new, encoded, strict=True):
+
+        def keep(prompt: str, conditioning: Conditioning) -> None:
             write_bytes(files[prompt], save({"embedding": conditioning.embedding, "pooled": conditioning.pooled}))
             known[prompt] = conditioning
+
+        def attempt(way: str) -> None:
+            left = [prompt for prompt in new if prompt not in known]
+            encode(base, left, device, dtype, way == LAYER_BY_LAYER, keep)
+
+        stepping_down(ways, attempt, note)
     return [known[prompt] for prompt in prompts]
 
 

@@ -75,9 +75,10 @@ def draw(
 
         begun = time.monotonic()
         models = networks.here()
-        latents = sample(models.unet, [tasks[index] for index in batch], settings, compute, step)
+        with _at_work(models.unet, plan):
+            latents = sample(models.unet, [tasks[index] for index in batch], settings, compute, step)
         share = (time.monotonic() - begun) / len(batch)
-        with SharedConvolutions(forwards) if idle_cores else _room(models, plan):
+        with SharedConvolutions(forwards) if idle_cores else nullcontext():
             handed = []
             for index, latent in zip(batch, latents, strict=True):
                 begun = time.monotonic()
@@ -130,16 +131,16 @@ def load_models(base: Base, lora: Lora | None, settings: Render, plan: RenderPla
 
 
 @contextmanager
-def _room(models: Models, plan: RenderPlan) -> Iterator[None]:
-    """Room for the decoder: where the plan says so, the UNet waits in host memory within the block."""
+def _at_work(unet: UNet, plan: RenderPlan) -> Iterator[None]:
+    """Where the plan says so, the UNet is on the device within the block only, and leaves room for the decoder."""
     if not plan.offload:
         yield
         return
     from kolors_submit.engine.accelerate import Accelerated
 
-    assert isinstance(models.unet, Accelerated)
-    models.unet.move("cpu")
+    assert isinstance(unet, Accelerated)
     torch.cuda.empty_cache()
+    unet.move("cuda")
     yield
+    unet.move("cpu")
     torch.cuda.empty_cache()
-    models.unet.move("cuda")

@@ -8,6 +8,7 @@ output's gradient, is put aside, and comes to their gradients in four batched pr
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -58,9 +59,9 @@ class TransformerStack:
     """The blocks of an AttentionBlock in which peft has put a LoRA; their weights become views of this one's."""
 
     def __init__(
-        self, source: AttentionBlock, blocks_by: Blocks, room: dict[Any, torch.Tensor], *, eight_bit: bool
+        self, source: AttentionBlock, blocks_by: Blocks, room: dict[int, torch.Tensor], *, eight_bit: bool
     ) -> None:
-        """`room` is where gradients are put aside; stacks share it, since they go backward one after the other."""
+        """`room` is where gradients are put aside; stacks and shapes share it, since they go backward in turn."""
         self.blocks_by, self.room = blocks_by, room
         blocks = list(source.transformer_blocks)
         self.heads = blocks[0].attn1.num_heads
@@ -94,7 +95,7 @@ class TransformerStack:
         outputs = (3 * width, width, width, width)
         inputs = [hidden.new_empty(*tokens, width) for _ in outputs]
         gradients = [self._room(hidden, number, *tokens, out) for number, out in enumerate(outputs)]
-        about_text = self._room(hidden, "text", *of_text, 2 * width)
+        about_text = self._room(hidden, len(outputs), *of_text, 2 * width)
         order = Afterwards.apply([*inputs, text.expand(*of_text, -1)], [*gradients, about_text], *lora)
         together = about_text.data.permute(1, 2, 0, 3)  # autograd takes writing to it for another stack to one for this
         key_values = Product.apply(text, weights[4].flatten(0, 1), together, order).unflatten(2, (blocks, -1))
@@ -104,11 +105,16 @@ class TransformerStack:
             hidden = self.blocks_by.kept(hidden, key_value, merged, seen, later, order, frozen, self.heads)
         return hidden
 
-    def _room(self, like: torch.Tensor, *place: Any) -> torch.Tensor:
-        """Memory of a shape, the numbers at the end of `place`, whose values nobody needs after a backward pass."""
-        if place not in self.room:
-            self.room[place] = like.new_empty(place[1:])
-        return self.room[place]
+    def _room(self, like: torch.Tensor, group: int, *shape: int) -> torch.Tensor:
+        """Memory of a shape for a group, whose values nobody needs after a backward pass.
+
+        It is the beginning of the largest that was asked for so far, whose place a larger one takes. Autograd keeps
+        what it was given before; a captured graph keeps nothing, so who captures one keeps what is in `room` then.
+        """
+        numel = math.prod(shape)
+        if group not in self.room or self.room[group].numel() < numel:
+            self.room[group] = like.new_empty(numel)
+        return self.room[group][:numel].view(shape)
 
     def _merged(self, lora: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         """W + s·B·A of each group, [blocks, layers * out, in]; its gradient goes another way."""

@@ -37,12 +37,13 @@ class LoraUNet:
         blocks = Blocks(kept_block, bare_block)
         if compile_blocks:
             blocks = Blocks(*(compiled(block) for block in blocks))
-        room: dict[Any, torch.Tensor] = {}
+        self.room: dict[int, torch.Tensor] = {}
+        """Where all stacks put their products' gradients aside."""
         self.stacks = {}
         for part in unet.blocks:
             part.to(device)
             if isinstance(part, AttentionBlock):
-                self.stacks[part] = TransformerStack(part, blocks, room, eight_bit=eight_bit)
+                self.stacks[part] = TransformerStack(part, blocks, self.room, eight_bit=eight_bit)
         self.unet = unet.to(device, memory_format=torch.channels_last)
         self.checkpointing = checkpointing
         self.dtype = unet.conv_in.weight.dtype

@@ -104,6 +104,22 @@ def arithmetic() -> Iterator[None]:
         cudnn.benchmark, cudnn.deterministic = before[1:]
 
 
+@contextlib.contextmanager
+def full_float32() -> Iterator[None]:
+    """Within the block cuDNN keeps all of float32's digits, which it rounds to TF32's on an Ampere card or a newer one.
+
+    torch has one such choice for all threads.
+    """
+    import torch
+
+    cudnn = torch.backends.cudnn
+    before, cudnn.allow_tf32 = cudnn.allow_tf32, False
+    try:
+        yield
+    finally:
+        cudnn.allow_tf32 = before
+
+
 def compute_all(
     device: str,
     work: Callable[[Item, Callable[[], None]], None],
@@ -172,9 +188,14 @@ def stepping_down(plans: Sequence[Tried], attempt: Callable[[Tried], Result], no
 
 
 def on_gpu_or_cpu(device: str, what: str, attempt: Callable[[str], Result], note: Callable[[str], None]) -> Result:
-    """What `attempt` gives on the device; where a GPU's memory is not enough for it, on the CPU, which is noted."""
+    """What `attempt` gives on the device; where a GPU's memory is not enough for it, on the CPU, which is noted.
+
+    The GPU's memory is given back afterwards.
+    """
     ways = {what: device} if device == "cpu" else {f"{what} on the GPU": device, f"{what} on the CPU": "cpu"}
-    return stepping_down(list(ways), lambda way: attempt(ways[way]), note)
+    result = stepping_down(list(ways), lambda way: attempt(ways[way]), note)
+    release(device)
+    return result
 
 
 def keep_within(machine: Machine) -> None:
@@ -188,9 +209,22 @@ def keep_within(machine: Machine) -> None:
 
 
 def keep_compiled(folder: Path) -> None:
-    """Let torch keep what it compiles in a folder for the next process; where the person has set another, there."""
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folder / "inductor"))
-    os.environ.setdefault("TRITON_CACHE_DIR", str(folder / "triton"))
+    """Let torch keep what it compiles in a folder for the next process; where the person has set another, there.
+
+    Where the folder cannot be written to, it goes where torch puts it by itself.
+    """
+    for name, place in (("TORCHINDUCTOR_CACHE_DIR", folder / "inductor"), ("TRITON_CACHE_DIR", folder / "triton")):
+        if name not in os.environ and _can_write(place):
+            os.environ[name] = str(place)
+
+
+def _can_write(folder: Path) -> bool:
+    """Whether the folder, which is made where it is not there, takes new files."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(folder, os.W_OK | os.X_OK)
 
 
 def release(device: str) -> None:

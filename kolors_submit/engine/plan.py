@@ -108,7 +108,8 @@ def beginning_with(
 
     Where the memory no longer carries that plan, it still comes first: with nothing left to render nothing is needed.
     """
-    first = next((plan for plan in plans if plan.compute.record() == made_by), None)
+    # Plans that differ in where the UNet waits have one arithmetic: the first of these may not be carried.
+    first = next((plan for plan in (*carried, *plans) if plan.compute.record() == made_by), None)
     if first is None:
         return carried
     return carried[carried.index(first) :] if first in carried else (first, *carried)

@@ -100,7 +100,8 @@ def _train_plan(
 ) -> TrainPlan:
     width = 4 if dtype == "float32" else 2
     weights = sizes.unet * (TRAIN_8_BIT if held else width)
-    samples = settings.batch_size // count_ranks(settings, machine)
+    ranks = count_ranks(settings, machine)
+    samples = settings.batch_size // ranks
     activations = TRAIN_SAMPLE[checkpointing] * samples * sizes.share
     lora = TRAIN_LORA[checkpointing] + (COMPILED_8_BIT if held and compiled else 0)
     memory = weights + (activations + lora * sizes.unet / FULL_UNET) * width / 2
@@ -113,7 +114,7 @@ def _train_plan(
         fused_optimizer=True,
         stream_text_encoder=_streams(machine, sizes),
         memory=int(memory),
-        main_memory=width * sizes.unet if held else 0,
+        main_memory=width * sizes.unet * ranks if held else 0,
     )
 
 
@@ -127,25 +128,29 @@ def _train_dtype(machine: Machine, settings: Train) -> str:
     return "bfloat16" if machine.capability >= BFLOAT16 else "float16"
 
 
-def render_plans(machine: Machine, settings: Render, panels: int, sizes: Sizes) -> tuple[RenderPlan, ...]:
+def render_plans(
+    machine: Machine, settings: Render, panels: int, sizes: Sizes, larger: bool = False
+) -> tuple[RenderPlan, ...]:
     """Plans for rendering so many panels, fastest first.
 
     Several devices share a story's panels out in equal batches; a batch's shape, not its device, decides its bytes.
+    With `larger`, batches that one device would take come before those.
     """
     if machine.device == "cpu":
         return (RenderPlan(compute_for("cpu"), False, False, False, memory=0),)
-    share = -(-panels // machine.devices)
+    devices = min(machine.devices, max(1, panels))
+    share = panels if larger else -(-panels // devices)
     largest = min(MAX_BATCH, 2 * _power_of_two(share))
     batches = [largest >> shift for shift in range(largest.bit_length() - 1)]
     # `fast` counts like `exact`: its few forwards pay from the second call on, when what was compiled is on disk.
     compiled = machine.compiler and panels * settings.steps * 2 * sizes.share >= COMPILE_PAYS
     kinds: list[tuple[int, EightBit | None, Room]] = [(batch, None, "graph") for batch in batches]
     kinds += [(2, None, "offload"), (2, "int8", "shared"), (2, "int8", "offload")]
-    return tuple(_render_plan(machine, sizes, compiled, *kind) for kind in kinds)
+    return tuple(_render_plan(machine, devices, sizes, compiled, *kind) for kind in kinds)
 
 
 def _render_plan(
-    machine: Machine, sizes: Sizes, compiled: bool, batch: int, held: EightBit | None, room: Room
+    machine: Machine, devices: int, sizes: Sizes, compiled: bool, batch: int, held: EightBit | None, room: Room
 ) -> RenderPlan:
     weights = sizes.unet * (RENDER_8_BIT if held else 2)
     images = batch * RENDER_IMAGE * sizes.share
@@ -156,7 +161,7 @@ def _render_plan(
         "offload": max(weights + images, decoding),
     }
     compute = Compute("cuda", "float16", batch, None, "cudnn", compiled, eight_bit=held, decoder="float16")
-    offload, beside = room == "offload", 2 * sizes.unet if held or room == "offload" else 0
+    offload, beside = room == "offload", 2 * sizes.unet * devices if held or room == "offload" else 0
     return RenderPlan(compute, room == "graph", offload, _streams(machine, sizes), int(needs[room]), beside)
 
 

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from kolors_submit.engine.memory import stepping_down
+from kolors_submit.engine.memory import compute_for, stepping_down
 from kolors_submit.engine.plan import RenderPlan
 from kolors_submit.errors import RuleError
 from kolors_submit.explore.loras import loras_for
@@ -16,7 +16,7 @@ from kolors_submit.explore.measure import Instruments, Measures, find_instrument
 from kolors_submit.explore.page import page_text
 from kolors_submit.explore.plan import Candidate, Grid, Variant, candidates_of, panels_of, variants_of
 from kolors_submit.files import file_digest, read_json, write_bytes, write_json, write_text
-from kolors_submit.panels import PanelJob, plans_of, render_panels
+from kolors_submit.panels import PanelJob, made_by, plans_of, render_panels
 from kolors_submit.run import Job
 from kolors_submit.sheet import story_sheet
 from kolors_submit.story import panel_prompt, refuse_unfilled
@@ -63,7 +63,7 @@ def outputs(job: Job) -> dict[str, Path]:
 
 def _rendered(job: Job, variant: Variant, panels: Sequence[int], seeds: int) -> list[Candidate]:
     """The candidates of one variant, those that were missing rendered as the stage would render them."""
-    plans = plans_of(variant.job)
+    plans = plans_of(variant.job, like=_made_before(variant, panels, seeds))
     candidates = candidates_of(variant, panels, seeds, plans[0].compute)
     if not _pending(candidates):
         return candidates
@@ -71,6 +71,8 @@ def _rendered(job: Job, variant: Variant, panels: Sequence[int], seeds: int) -> 
     def attempt(plan: RenderPlan) -> list[Candidate]:
         candidates = candidates_of(variant, panels, seeds, plan.compute)
         pending = _pending(candidates)
+        if not pending:
+            return candidates
         job.report.stage(NAME, f"{variant.name}: {len(pending)} of {len(candidates)} candidates to render")
         render_panels(variant.job, pending, plan, variant.lora, leave_out)
         return candidates
@@ -81,6 +83,12 @@ def _rendered(job: Job, variant: Variant, panels: Sequence[int], seeds: int) -> 
         panel.record.finish(panel.inputs, [])
 
     return stepping_down(plans, attempt, job.report.note)
+
+
+def _made_before(variant: Variant, panels: Sequence[int], seeds: int) -> dict[str, Any] | None:
+    """The arithmetic that candidates of the variant were made by, where any was: after a step down not the first."""
+    candidates = candidates_of(variant, panels, seeds, compute_for(variant.job.device))
+    return made_by((one.render.record for one in candidates), variant.lora_digest)
 
 
 def _pending(candidates: Sequence[Candidate]) -> list[PanelJob]:

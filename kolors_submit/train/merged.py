@@ -35,12 +35,14 @@ class Merged:
         self.predict = LoraUNet(
             unet,
             device,
-            compile_blocks=plan.compile_blocks and len(shapes) <= COMPILED_SHAPES,
+            compile_blocks=plan.compile_blocks,
             checkpointing=plan.checkpointing != "none",
             eight_bit=plan.eight_bit is not None,
         )
         self.graphed, self.shapes = plan.cuda_graph, shapes
         self._graphs: dict[Shape, Callable[..., Any]] = {}
+        self._written: list[torch.Tensor] = []
+        """Memory that the graphs write to and do not keep themselves."""
         self._places = _places(unet, self.predict)
 
     def trained(self) -> list[torch.nn.Parameter]:
@@ -59,7 +61,11 @@ class Merged:
             return loss
 
     def _capture(self, batch: Batch) -> None:
-        """A graph for each shape, which take turns in the memory of the largest; a warm-up needs its own beside it."""
+        """A graph for each shape, which take turns in the memory of the largest; a warm-up needs its own beside it.
+
+        The room for gradients put aside is made in the first warm-up, by the largest shape, and all graphs write to it.
+        Where another needs more after all, that of the earlier ones is kept.
+        """
         memory = torch.cuda.graph_pool_handle()
         for shape in sorted(self.shapes, key=math.prod, reverse=True):
             empty = batch.noisy.new_zeros(*batch.noisy.shape[:2], *shape)
@@ -68,6 +74,7 @@ class Merged:
             self._graphs[shape] = torch.cuda.make_graphed_callables(  # type: ignore[assignment]
                 self._loss, (self.predict.vector, *inputs), num_warmup_iters=WARM_UP, pool=memory
             )
+            self._written += self.predict.room.values()
 
     def _loss(self, vector: torch.Tensor, *values: torch.Tensor) -> torch.Tensor:
         batch = Batch(*values)

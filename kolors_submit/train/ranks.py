@@ -11,24 +11,29 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.strategies import DDPStrategy
 
 from kolors_submit.errors import Interrupted, OutsideError, SubmitError
+from kolors_submit.interrupt import held
 from kolors_submit.report import quiet
 from kolors_submit.run import Job, Run
 
 if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
     from kolors_submit.story import Story
     from kolors_submit.weights import Base
+
+    Line = Connection[Any, Any]
 
 OUT_OF_MEMORY = 17
 """Exit status of a process whose device's memory was not enough."""
@@ -36,6 +41,11 @@ TOLD_BY_THE_FIRST = 18
 """Exit status of a process that ended with an error of ours, which the first process has as well."""
 PATIENCE = timedelta(minutes=5)
 """How long a process waits for the others before it gives up."""
+LAST_BREATH = 5
+"""Seconds that a process may take to end after its connections are closed."""
+GONE = "another training process is gone"
+
+Word = TypeVar("Word")
 
 
 @dataclass(frozen=True)
@@ -46,11 +56,50 @@ class Rank:
     count: int = 1
     port: int = 0
     """On 127.0.0.1, where they meet."""
+    lines: tuple[Line, ...] = ()
+    """From the first to each other, or from another to the first; no device has to be waited for to say a word."""
 
     @property
     def is_first(self) -> bool:
         """Whether it is this one that saves, logs and shows."""
         return self.number == 0
+
+    def meet(self) -> None:
+        """Wait until all processes have come to this place.
+
+        Raises RuntimeError where another is gone, OutsideError where one does not come.
+        """
+        absent = set(self.lines) if self.is_first else set()
+        if not self.is_first:
+            self.lines[0].send(None)
+        while absent:
+            came = wait(absent, PATIENCE.total_seconds())
+            if not came:
+                raise OutsideError("a training process does not get ready; run again to go on")
+            for line in self.lines:
+                if line in came:
+                    _heard(line)
+                    absent.remove(line)
+        self.told(None)
+
+    def told(self, word: Word) -> Word:
+        """The first one's word, in every process. Raises RuntimeError where another is gone."""
+        if not self.is_first:
+            heard: Word = _heard(self.lines[0])
+            return heard
+        for line in self.lines:
+            try:
+                line.send(word)
+            except OSError as error:
+                raise RuntimeError(GONE) from error
+        return word
+
+
+def _heard(line: Line) -> Any:
+    try:
+        return line.recv()
+    except (EOFError, OSError) as error:
+        raise RuntimeError(GONE) from error
 
 
 Share = Callable[[Job, Rank], None]
@@ -107,22 +156,20 @@ def together(job: Job, share: Share, count: int) -> Iterator[Rank]:
     if count == 1:
         yield Rank()
         return
-    port = _free_port()
-    context = multiprocessing.get_context("spawn")
-    given = (job.story, job.base, job.run, job.device)
-    others = [
-        context.Process(target=_train_as, args=(share, Rank(number, count, port), *given), daemon=True)
-        for number in range(1, count)
-    ]
-    for process in others:
-        process.start()
-    over = threading.Event()
+    port, over = _free_port(), threading.Event()
+    others: dict[SpawnProcess, Line] = {}
     watcher = threading.Thread(target=_watch, args=(others, over), daemon=True)
-    watcher.start()
     try:
-        yield Rank(0, count, port)
-    except RuntimeError as error:  # what a collective operation raises when another process is gone
-        watcher.join(timeout=1)
+        with held() as hold:  # an exception within a start would leave a process that nobody ends
+            for number in range(1, count):
+                if hold.requested:
+                    raise Interrupted("training was interrupted before it began; run the same command to go on")
+                process, line = _begin(job, share, number, count, port)
+                others[process] = line
+            watcher.start()
+        yield Rank(0, count, port, tuple(others.values()))
+    except RuntimeError as error:  # what a line or a collective operation raises when another process is gone
+        watcher.join(timeout=LAST_BREATH)
         ended = {process.exitcode for process in others} - {None, 0}
         if OUT_OF_MEMORY in ended:
             raise torch.OutOfMemoryError("on another device") from error
@@ -133,14 +180,28 @@ def together(job: Job, share: Share, count: int) -> Iterator[Rank]:
         over.set()
         for process in others:
             process.kill()  # they hold nothing that is to be saved, and take no signals
-        watcher.join()
-        for process in others:
+        if watcher.is_alive():
+            watcher.join()
+        for process, line in others.items():
             process.join()
+            line.close()
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
 
 
-def _watch(others: list[SpawnProcess], over: threading.Event) -> None:
+def _begin(job: Job, share: Share, number: int, count: int, port: int) -> tuple[SpawnProcess, Line]:
+    """Another process, started, and the line to it, which ends when the process does."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    rank = Rank(number, count, port, (theirs,))
+    given = (share, rank, job.story, job.base, job.run, job.device)
+    process = context.Process(target=_train_as, args=given, daemon=True)
+    process.start()
+    theirs.close()
+    return process, ours
+
+
+def _watch(others: Collection[SpawnProcess], over: threading.Event) -> None:
     """Until a process fails or the block is over: gloo raises where one is gone, NCCL would wait for it."""
     running = list(others)
     while running and not over.is_set():

@@ -12,6 +12,7 @@ from kolors_submit.engine import sampler
 from kolors_submit.engine.half_decoder import to_half
 from kolors_submit.engine.memory import arithmetic, compute_for, release
 from kolors_submit.engine.plan import TrainPlan
+from kolors_submit.errors import InputError
 from kolors_submit.files import atomic_path
 from kolors_submit.run import Job
 from kolors_submit.train.loop import Sampler
@@ -24,13 +25,18 @@ if TYPE_CHECKING:
 def sample_into(job: Job, plan: TrainPlan, task: sampler.Task) -> Sampler:
     """A function that renders the panel with the LoRA as it is and writes `samples/step-0000200.png`.
 
-    The panel's noise comes from its own seed, and training draws from generators of its own.
+    The panel's noise comes from its own seed, and training draws from generators of its own. What the story asks for
+    and the machine does not have is noted once, and nothing is drawn from then on.
     """
     dtype: torch.dtype = getattr(torch, plan.dtype)
     # The training UNet computes in its own dtype, one panel at a time.
     compute = dataclasses.replace(compute_for(job.device), dtype=plan.dtype, batch=2)
+    refused = False
 
     def draw(module: LoraTraining, step: int) -> None:
+        nonlocal refused
+        if refused:
+            return
         picture, without = None, "it is not finite"
         try:
             with arithmetic(), torch.no_grad():
@@ -38,6 +44,8 @@ def sample_into(job: Job, plan: TrainPlan, task: sampler.Task) -> Sampler:
                 picture = sampler.decode(_decoder(job, dtype), latents[0])
         except torch.OutOfMemoryError:
             without = "the GPU's memory is not enough beside training"
+        except InputError as error:
+            refused, without = True, f"{error}; none of a later one either"
         release(job.device)
         if picture is None:
             job.report.note(f"no sample picture of step {step}: {without}; training goes on")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from statistics import fmean
@@ -12,7 +13,7 @@ from typing import Any
 import torch
 
 from kolors_submit.data.dataset import Picture
-from kolors_submit.device import NO_COMPILER, Machine, read_machine
+from kolors_submit.device import LEFT_ALONE, NO_COMPILER, Machine, read_machine
 from kolors_submit.engine import base as bases
 from kolors_submit.engine import lora as loras
 from kolors_submit.engine import lora_files
@@ -28,6 +29,7 @@ from kolors_submit.train import FORMAT, NOT_IN_THE_RESULT
 from kolors_submit.train.cache import Example, build_examples, text_conditionings
 from kolors_submit.train.checkpoint import Checkpoints
 from kolors_submit.train.loop import fit, precision
+from kolors_submit.train.merged import COMPILED_SHAPES
 from kolors_submit.train.module import LoraTraining
 from kolors_submit.train.network import make_network
 from kolors_submit.train.plan import check_disk, disk_bytes, learning_rate_factor, megabytes
@@ -38,7 +40,9 @@ from kolors_submit.weights import count_parameters
 
 def run_training(job: Job, pictures: Sequence[Picture], fingerprint: str) -> list[Path]:
     """Train, and write the LoRA, its record and its metrics; returns the files that count as the stage's outputs."""
-    settings, machine = job.story.train, read_machine(job.device, job.vram)
+    settings = job.story.train
+    # The plan is for the cards that train: a batch of one is the first's alone, however full another is.
+    machine = read_machine(job.device, job.vram, count_ranks(settings, read_machine(job.device, job.vram)))
     plans = _plans(job, pictures, machine)
     checkpoints = Checkpoints(job.run.train / "checkpoints", fingerprint)
     forget_other_runs(job.run.train, checkpoints.folder)
@@ -49,6 +53,8 @@ def run_training(job: Job, pictures: Sequence[Picture], fingerprint: str) -> lis
     count = count_ranks(settings, machine)
     if count > 1:
         job.report.note(f"{count} devices share out every batch")
+    if machine.left_alone and settings.batch_size > 1:
+        job.report.note(LEFT_ALONE.format(machine.left_alone))
 
     def attempt(plan: TrainPlan) -> tuple[TrainPlan, loras.Lora, list[float]]:
         share = partial(train_share, machine=machine, plan=plan, pictures=pictures, fingerprint=fingerprint)
@@ -119,7 +125,8 @@ def _plans(job: Job, pictures: Sequence[Picture], machine: Machine) -> tuple[Tra
     lora_parameters = sum(settings.rank * (shape[0] + shape[1:].numel()) for shape in targeted)
     areas = [picture.width * picture.height // PIXELS_PER_LATENT**2 for picture in pictures]
     sizes = Sizes(count_parameters(job.base, "unet"), count_parameters(job.base, "text_encoder"), max(areas))
-    plans = fitting(train_plans(machine, settings, sizes), machine)
+    compiler = machine.compiler and len({(picture.width, picture.height) for picture in pictures}) <= COMPILED_SHAPES
+    plans = fitting(train_plans(replace(machine, compiler=compiler), settings, sizes), machine)
     latents = sum(areas) * 4 * 4 * (2 if settings.flip else 1)
     width = bases.config(job.base, "text_encoder")["hidden_size"]
     texts = len({picture.caption for picture in pictures}) + 2 * len(job.story.panels)

@@ -11,6 +11,7 @@ import torch
 
 from kolors_submit.engine import base as bases
 from kolors_submit.engine.accelerate import Accelerated
+from kolors_submit.engine.draw import _at_work
 from kolors_submit.engine.eightbit import EightBitLinear
 from kolors_submit.engine.fused import fuse
 from kolors_submit.engine.half_decoder import SHRUNK, to_half
@@ -43,6 +44,21 @@ def test_the_noise_is_diffsynths_whatever_text_came_before(base: Base) -> None:
     for seed, count in ((0, 2), (1, 2), (2, 4), (0, 2)):
         given = inputs(seed, count)
         assert relative_error(fast(*given), plain(*given)) < 1e-5
+
+
+def test_a_unet_that_waits_is_brought_back_for_the_next_pictures_only(
+    base: Base, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unet = Accelerated(bases.load_unet(base, "cpu", torch.float32), PLAN)
+    moves: list[str] = []
+    monkeypatch.setattr(unet, "move", moves.append)
+    for plan in (PLAN, replace(PLAN, offload=True)):
+        for _ in range(2):
+            with _at_work(unet, plan):
+                moves.append("sampling")
+            moves.append("decoding")
+    once = ["cuda", "sampling", "cpu", "decoding"]
+    assert moves == ["sampling", "decoding"] * 2 + once * 2
 
 
 @torch.no_grad()

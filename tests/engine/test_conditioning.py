@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -64,6 +65,51 @@ def test_the_cache_saves_the_encoder(base: Base, tmp_path: Path, monkeypatch: py
     assert "c" in asked
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_prompts_go_through_the_encoder_in_groups_each_kept_when_it_is_done(
+    base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stream: bool
+) -> None:
+    prompts = [*PROMPTS, "five"]
+    together = encode(base, prompts, "cpu", torch.float32)
+    cache, groups = tmp_path / "text", list[list[str]]()
+    real = conditioning.encode_with
+
+    def short(network: Any, layers: Any, prompter: Any, group: list[str], device: str) -> list[Conditioning]:
+        groups.append(list(group))
+        if len(groups) == 3:
+            raise OSError("the power fails")
+        return real(network, layers, prompter, group, device)
+
+    monkeypatch.setattr(conditioning, "GROUP", 2)
+    monkeypatch.setattr(conditioning, "encode_with", short)
+    with pytest.raises(OSError, match="the power fails"):
+        encode_cached(base, prompts, "cpu", torch.float32, cache, stream, pytest.fail)
+    assert len(list(cache.iterdir())) == 4
+    found = encode_cached(base, prompts, "cpu", torch.float32, cache, stream, pytest.fail)
+    assert groups == [prompts[:2], prompts[2:4], ["five"], ["five"]]
+    for one, two in zip(found, together, strict=True):
+        assert torch.equal(one.embedding, two.embedding) and torch.equal(one.pooled, two.pooled)
+
+
+def test_where_memory_ends_in_between_only_the_rest_is_encoded_again(
+    base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, groups = conditioning.encode_with, list[list[str]]()
+
+    def short(network: Any, layers: Any, prompter: Any, group: list[str], device: str) -> list[Conditioning]:
+        groups.append(list(group))
+        if len(groups) == 2:
+            raise torch.OutOfMemoryError
+        return real(network, layers, prompter, group, device)
+
+    monkeypatch.setattr(conditioning, "GROUP", 2)
+    monkeypatch.setattr(conditioning, "encode_with", short)
+    notes: list[str] = []
+    encode_cached(base, PROMPTS, "cpu", torch.float32, tmp_path, False, notes.append)
+    assert groups == [PROMPTS[:2], PROMPTS[2:], PROMPTS[2:]]
+    assert len(notes) == 1
+
+
 def test_layer_by_layer_gives_the_same_bytes(base: Base) -> None:
     at_once = encode(base, PROMPTS, "cpu", torch.float32)
     for one, other in zip(at_once, encode(base, PROMPTS, "cpu", torch.float32, stream=True), strict=True):
@@ -89,10 +135,12 @@ def test_sizes_are_in_the_trained_order() -> None:
 def test_where_memory_is_short_the_encoder_goes_layer_by_layer(
     base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def short(base: Base, prompts: list[str], device: str, dtype: torch.dtype, stream: bool) -> list[Conditioning]:
+    def short(
+        base: Base, prompts: list[str], device: str, dtype: torch.dtype, stream: bool, *keep: Any
+    ) -> list[Conditioning]:
         if not stream:
             raise torch.OutOfMemoryError
-        return encode(base, prompts, device, dtype, stream)
+        return encode(base, prompts, device, dtype, stream, *keep)
 
     notes: list[str] = []
     plain = encode(base, ["a"], "cpu", torch.float32)[0]

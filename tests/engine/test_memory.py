@@ -6,22 +6,26 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 
 from kolors_submit.device import Machine
+from kolors_submit.engine import memory
 from kolors_submit.engine.memory import (
     THREADS,
     arithmetic,
     compute_all,
     compute_for,
+    keep_compiled,
     keep_within,
     on_gpu_or_cpu,
     stepping_down,
 )
 from kolors_submit.errors import OutsideError
+from kolors_submit.metrics.spread import spread
 
 
 def test_threads_are_the_recorded_ones_and_put_back() -> None:
@@ -94,6 +98,54 @@ def test_what_a_gpu_has_no_room_for_is_done_on_the_cpu() -> None:
     assert notes == ["the GPU's memory was not enough for scoring on the GPU; going on with scoring on the CPU"]
     assert on_gpu_or_cpu("cuda", "scoring", str.upper, pytest.fail) == "CUDA"
     assert on_gpu_or_cpu("cpu", "scoring", attempt, pytest.fail) == "done on cpu"
+
+
+def test_the_gpu_is_given_back_what_measuring_took(monkeypatch: pytest.MonkeyPatch) -> None:
+    released: list[str] = []
+    monkeypatch.setattr(memory, "release", released.append)
+    for device in ("cuda", "cpu"):
+        on_gpu_or_cpu(device, "scoring", str.upper, pytest.fail)
+    assert released == ["cuda", "cpu"]
+
+
+def test_measuring_rounds_nothing_to_tf32() -> None:
+    seen: list[tuple[bool, str]] = []
+
+    def measure(where: str, item: int) -> int:
+        seen.append((torch.backends.cudnn.allow_tf32, where))
+        return item
+
+    assert torch.backends.cudnn.allow_tf32
+    assert list(spread(measure, ["cuda:0", "cuda:1"], range(4))) == list(range(4))
+    assert sorted(seen) == [(False, "cuda:0")] * 2 + [(False, "cuda:1")] * 2
+    assert torch.backends.cudnn.allow_tf32
+
+
+CACHES = ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR")
+
+
+@pytest.fixture
+def no_caches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody has said where torch and Triton are to keep what they compile."""
+    for name in CACHES:
+        monkeypatch.setenv(name, "")  # so that it is put back whatever the test does
+        monkeypatch.delenv(name)
+
+
+@pytest.mark.usefixtures("no_caches")
+def test_what_is_compiled_is_kept_unless_the_person_says_where(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TRITON_CACHE_DIR", "/where/the/person/says")
+    keep_compiled(tmp_path / "out" / ".compiled")
+    assert [os.environ[name] for name in CACHES] == [f"{tmp_path}/out/.compiled/inductor", "/where/the/person/says"]
+
+
+@pytest.mark.usefixtures("no_caches")
+def test_where_nothing_can_be_kept_it_is_compiled_all_the_same(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    keep_compiled(tmp_path / "file" / ".compiled")
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    keep_compiled(tmp_path / "another's")
+    assert not any(name in os.environ for name in CACHES)
 
 
 def test_each_device_gets_as_many_threads(monkeypatch: pytest.MonkeyPatch) -> None:

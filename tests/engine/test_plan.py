@@ -12,6 +12,7 @@ from kolors_submit.engine.memory import WORKSPACE, compute_for
 from kolors_submit.engine.plan import Sizes, beginning_with, fitting
 from kolors_submit.engine.planning import render_plans, train_plans
 from kolors_submit.errors import InputError
+from kolors_submit.metrics.spread import devices_of
 from kolors_submit.story import Render, Train
 
 KOLORS = Sizes(unet=2_579_000_000, text_encoder=6_240_000_000, latent_area=128 * 128)
@@ -79,6 +80,15 @@ def test_panels_keep_the_arithmetic_they_began_with():
     assert beginning_with(plans[0].compute.record(), plans, lean) == (plans[0], *lean)
 
 
+@pytest.mark.parametrize("gigabytes", [9, 9.5, 10, 10.5, 11])
+def test_a_second_call_begins_with_a_plan_that_fits(gigabytes):
+    """A plan with the UNet moved out has the arithmetic of one that needs more memory."""
+    machine = replace(H200, device_memory=int(gigabytes * device.SOLD_AS * 1e9))
+    plans = render_plans(machine, Render(), 8, KOLORS)
+    carried = fitting(plans, machine)
+    assert beginning_with(carried[0].compute.record(), plans, carried) == carried
+
+
 def test_old_cards_get_no_bfloat16():
     old = replace(H200, capability=(7, 5))
     assert best_train(old).dtype == "float16"
@@ -129,12 +139,61 @@ def test_what_waits_in_main_memory_has_to_fit_there():
     assert carried and all(plan.main_memory == 0 and not plan.offload for plan in carried)
 
 
-def test_the_machine_is_the_fullest_and_oldest_of_its_cards(monkeypatch):
-    cards = (Gpu("a", 80_000_000_000, 70_000_000_000, (9, 0)), Gpu("b", 24_000_000_000, 20_000_000_000, (8, 6)))
-    monkeypatch.setattr(device, "read_cuda", lambda: Cuda("570", 12080, cards))
+def test_every_device_and_every_rank_has_its_copy_in_main_memory():
+    four = replace(CARD_8GB, devices=4)
+    waiting = 2 * KOLORS.unet
+    for batch, ranks in ((4, 4), (2, 2), (1, 1)):
+        assert best_train(four, batch_size=batch).main_memory == ranks * waiting
+    for panels, used in ((8, 4), (3, 3), (1, 1)):
+        plans = render_plans(four, Render(), panels, KOLORS)
+        assert {plan.main_memory for plan in plans} == {0, used * waiting}
+
+
+def test_larger_batches_than_the_devices_share_are_there_for_pictures_made_in_them():
+    four = replace(CARD_8GB, devices=4)
+    batches = [plan.compute.batch for plan in render_plans(four, Render(), 8, KOLORS, True)]
+    assert batches == [16, 8, 4, 2, 2, 2, 2]
+    assert render_plans(four, Render(), 8, KOLORS, True)[-1].main_memory == 4 * 2 * KOLORS.unet
+
+
+def cards(monkeypatch, *given):
+    """Put cards into the machine: how many gigabytes of each are free, and its capability."""
+    gpus = tuple(Gpu("card", 80 * 10**9, free * 10**9, capability) for free, capability in given)
+    monkeypatch.setattr(device, "read_cuda", lambda: Cuda("570", 12080, gpus))
+    monkeypatch.setattr("torch.cuda.is_initialized", lambda: False)
+
+
+@pytest.mark.parametrize(
+    ("others", "devices", "least"),
+    [
+        ([], 1, 70),
+        ([(70, (9, 0)), (60, (9, 0))], 3, 60),
+        ([(50, (9, 0))], 1, 70),
+        ([(70, (8, 6))], 1, 70),
+        ([(75, (9, 0)), (2, (9, 0)), (70, (9, 0))], 2, 70),
+    ],
+)
+def test_cards_that_are_like_the_first_work_with_it(monkeypatch, others, devices, least):
+    cards(monkeypatch, (70, (9, 0)), *others)
     machine = read_machine("cuda")
-    assert (machine.capability, machine.device_memory, machine.devices) == ((8, 6), 20_000_000_000, 2)
-    assert not machine.capped
+    assert (machine.devices, machine.device_memory, machine.capability) == (devices, least * 10**9, (9, 0))
+    assert machine.left_alone == 1 + len(others) - devices and not machine.capped
+    assert devices_of("cuda", 8) == [f"cuda:{index}" for index in range(devices)]
+    alone = read_machine("cuda", most=1)
+    assert (alone.devices, alone.device_memory, alone.left_alone) == (1, 70 * 10**9, machine.left_alone)
+
+
+def test_within_vram_cards_are_alike(monkeypatch):
+    cards(monkeypatch, (70, (9, 0)), (20, (9, 0)))
     small = read_machine("cuda", vram=8)
-    assert (small.device_memory, small.capped) == (7_500_000_000, True)
+    assert (small.device_memory, small.devices, small.capped) == (7_500_000_000, 2, True)
     assert read_machine("cpu").device_memory == 0
+
+
+def test_what_this_process_holds_counts_as_free(monkeypatch):
+    cards(monkeypatch, (10, (9, 0)), (30, (9, 0)))
+    monkeypatch.setattr("torch.cuda.is_initialized", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr("torch.cuda.memory_reserved", {0: 22 * 10**9, 1: 0}.__getitem__)
+    machine = read_machine("cuda")
+    assert (machine.device_memory, machine.devices) == (30 * 10**9, 2)

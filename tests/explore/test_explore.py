@@ -68,6 +68,17 @@ def test_only_what_is_missing_is_rendered(explored: Explored) -> None:
     assert again == {f"{OWN}/03-3.png", f"{OWN}/03-1003.png"}
 
 
+def test_after_a_step_down_nothing_is_tried_again(explored: Explored, monkeypatch: pytest.MonkeyPatch) -> None:
+    job, before, grid = explored.job, stamps(explored.job), Grid(3, (2, 3), strengths=(1.0, 0.5))
+    plain = stage.plans_of(job)[0]
+    large = replace(plain, compute=replace(plain.compute, batch=2))
+    monkeypatch.setattr(stage, "render_plans", lambda *_: (large, plain))
+    monkeypatch.setattr(stage, "fitting", lambda plans, _: tuple(plans))
+    monkeypatch.setattr("kolors_submit.explore.bench.render_panels", lambda *_: pytest.fail("something is rendered"))
+    explore(job, grid, "painter.yaml")
+    assert stamps(job) == before
+
+
 def test_the_stages_notice_nothing(tiny_base: Path, tmp_path: Path) -> None:
     job = make_job(write_story(tmp_path), tiny_base, tmp_path / "run")
     render(job)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,11 +14,13 @@ import torch
 from kolors_submit.data.dataset import read_prepared
 from kolors_submit.device import Machine
 from kolors_submit.engine import base as bases
-from kolors_submit.engine import lora_files
+from kolors_submit.engine import lora as loras
+from kolors_submit.engine import lora_files, planning
+from kolors_submit.engine.lora_unet import LoraUNet
 from kolors_submit.engine.plan import TrainPlan
 from kolors_submit.errors import OutsideError
 from kolors_submit.report import Reporter
-from kolors_submit.run import Run
+from kolors_submit.run import Job, Run
 from kolors_submit.train import stage, train
 from kolors_submit.train.batches import Batch
 from kolors_submit.train.merged import Merged
@@ -41,6 +44,49 @@ def test_what_a_missing_compiler_costs_is_said(new_job: NewJob, monkeypatch: pyt
     for device in ("cpu", "cuda"):
         stage._plans(replace(job, device=device), pictures, Machine(device, (9, 0), 10**11))
     assert notes == ["no C compiler here (cc, gcc or clang), so nothing is compiled: training takes longer"]
+
+
+@pytest.mark.parametrize(("shapes", "compiles"), [(3, True), (4, False)])
+def test_the_plan_says_that_many_shapes_are_not_compiled(
+    shapes: int, compiles: bool, new_job: NewJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planning, "COMPILE_PAYS_TRAINING", 0)
+    job = new_job()
+    picture = read_prepared(job.run.data)[0]
+    pictures = [replace(picture, width=64 * (1 + number)) for number in range(shapes)]
+    plans = stage._plans(replace(job, device="cuda"), pictures, Machine("cuda", (9, 0), 10**11, compiler=True))
+    assert any(plan.record()["compile_blocks"] for plan in plans) == compiles
+    assert len({replace(plan, memory=0) for plan in plans}) == len(plans)
+
+
+def lora_unet(job: Job) -> LoraUNet:
+    unet = bases.load_unet(job.base, "cpu", torch.float32)
+    loras.inject(unet, 2, 2, job.story.train.targets, 1)
+    made = LoraUNet(unet, "cpu", compile_blocks=False, checkpointing=False, eight_bit=False)
+    made.vector.data = torch.randn(made.vector.shape, generator=torch.Generator().manual_seed(2)) / 8
+    return made
+
+
+def gradient(net: LoraUNet, height: int, width: int) -> torch.Tensor:
+    draw = partial(torch.randn, generator=torch.Generator().manual_seed(3))
+    sizes = torch.tensor([[8.0 * height, 8.0 * width, 0, 0, 8.0 * height, 8.0 * width]])
+    predicted = net(draw(1, 4, height, width), torch.tensor([500]), draw(1, 256, 16), sizes, draw(1, 16))
+    (found,) = torch.autograd.grad(predicted.square().mean(), [net.vector])
+    return found
+
+
+def test_shapes_share_the_room_of_the_largest(new_job: NewJob) -> None:
+    """Its place never changes when a smaller one comes, so that a graph that was captured may go on writing there."""
+    job = new_job()
+    net, large = lora_unet(job), lora_unet(job)
+    gradients = {shape: gradient(lora_unet(job), *shape) for shape in ((8, 8), (16, 8), (8, 16))}
+    gradient(large, 16, 8)
+    places = []
+    for shape in ((8, 8), (16, 8), (8, 8), (8, 16)):
+        assert torch.equal(gradient(net, *shape), gradients[shape])
+        places.append([room.data_ptr() for room in net.room.values()])
+    assert places[1] == places[2] == places[3]
+    assert [room.numel() for room in net.room.values()] == [room.numel() for room in large.room.values()]
 
 
 def test_lightning_leaves_the_network_where_it_is(
@@ -171,7 +217,7 @@ def test_a_budget_stops_at_a_checkpoint(unbroken: Run, new_job: NewJob, monkeypa
 
     from kolors_submit.meter import BudgetSpent, Meter
 
-    job = new_job(save_every=100)
+    job = new_job(save_every=100, sample_every=4)
     real = stage.LoraTraining.training_step
     meter = Meter(1.0, 1.0)
 
@@ -185,6 +231,7 @@ def test_a_budget_stops_at_a_checkpoint(unbroken: Run, new_job: NewJob, monkeypa
         patch.setattr(stage.LoraTraining, "training_step", later)
         with pytest.raises(BudgetSpent, match=r"cost 1\.00 of 1\.00.* after step 4 of 6, which is saved"):
             train(spending)
+    assert not (job.run.train / "samples").exists()
     monkeypatch.undo()
     assert train(job)
     assert results(job.run) == results(unbroken)

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from kolors_submit.errors import InputError, Interrupted, OutsideError
+from kolors_submit.interrupt import interruptible
 from kolors_submit.run import Run
 from kolors_submit.train import stage as train_stage
 from kolors_submit.train import train
@@ -62,7 +63,7 @@ def test_a_damaged_cache_is_made_again(unbroken: Run, new_job: NewJob) -> None:
 def test_a_signal_saves_at_once_and_the_same_command_goes_on(
     unbroken: Run, new_job: NewJob, number: signal.Signals, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job = new_job(save_every=100)
+    job = new_job(save_every=100, sample_every=3)
     handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     real = train_stage.LoraTraining.training_step
 
@@ -73,9 +74,10 @@ def test_a_signal_saves_at_once_and_the_same_command_goes_on(
 
     with monkeypatch.context() as patch:
         patch.setattr(train_stage.LoraTraining, "training_step", signalled)
-        with pytest.raises(Interrupted, match="after step 3 of 6, which is saved"):
+        with pytest.raises(Interrupted, match="after step 3 of 6, which is saved"), interruptible():
             train(job)
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers
+    assert not (job.run.train / "samples").exists(), "a machine that is taken away gives no time for a picture"
     assert train(job)
     assert results(job.run) == results(unbroken)
 

@@ -121,6 +121,20 @@ def test_samples_and_logs_change_nothing(unbroken: Run, new_job: NewJob) -> None
     assert not train(new_job(sample_every=1, save_every=1, keep=1))
 
 
+def test_samples_that_the_machine_cannot_draw_are_noted_once(
+    unbroken: Run, new_job: NewJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notes: list[str] = []
+    monkeypatch.setattr(Reporter, "note", lambda _, text: notes.append(text))
+    job = new_job(sample_every=2)
+    render = job.story.render.model_copy(update={"noise": "cuda-float16"})
+    train(dataclasses.replace(job, story=job.story.model_copy(update={"render": render})))
+    assert results(job.run) == results(unbroken)
+    (note,) = notes
+    assert note.startswith("no sample picture of step 2: render.noise is cuda-float16, which needs a CUDA device")
+    assert note.endswith("training goes on")
+
+
 def test_swanlab_where_asked(new_job: NewJob, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SWANLAB_MODE", "offline")
     job = new_job(steps_per_epoch=2, log=["swanlab"])
