@@ -122,9 +122,7 @@ def _gpu() -> Iterator[Finding]:
         yield Finding("ok", "gpu", f"{gpu.name}, {gigabytes(gpu.memory)}")
     yield Finding("ok", "driver", f"{cuda.driver}, CUDA {cuda.cuda // 1000}.{cuda.cuda % 1000 // 10}")
     if cuda.memory < SMALLEST_GPU:
-        yield Finding(
-            "warn", "gpu", f"Kolors needs {gigabytes(SMALLEST_GPU)} of GPU memory; use the picture book here"
-        )
+        yield Finding("warn", "gpu", f"Kolors needs {gigabytes(SMALLEST_GPU)} of GPU memory; use the picture book here")
 
 
 def _disk(runs: Path) -> Iterator[Finding]:

@@ -209,3 +209,5 @@ class Job:
     """The story as that file says it, before its part for this base replaced anything."""
     ahead: tuple[str, ...] = ()
     """Modules that a later stage of the same command imports; one that waits for another process does so meanwhile."""
+    typed: str = ""
+    """The story and what leads to this run folder, as they are typed after a verb."""

@@ -151,9 +151,10 @@ def _gate(scores: dict[str, Any], job: Job) -> None:
     job.report.table(f"scores by {scores['predictor']['name']}", ("panel", "score", "above the threshold"), rows)
     low = sorted((panel for panel in scores["panels"] if panel["score"] < threshold), key=lambda panel: panel["score"])
     named = ", ".join(f"{panel['number']} ({panel['score']:.3f})" for panel in low)
+    explore = f"kolors-submit explore {job.typed} --panels {','.join(str(panel['number']) for panel in low)}"
     raise BelowGate(
         f"the mean score {scores['mean']:.3f} is below the threshold {threshold:g}; pulled down by panel {named}. "
-        f"Look at them in {job.run.render}, then try other seeds or prompts for them, or train longer"
+        f"Look at them in {job.run.render}, then try other seeds (`{explore}`) or prompts for them, or train longer"
     )
 
 

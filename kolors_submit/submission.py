@@ -67,7 +67,7 @@ def open_job(place: Place, report: Reporter, ask: Ask | None = None) -> Job:
     run = run_folder(place.runs, place.story, base.name, place.name)
     refuse_others(run, place.story)
     report = dataclasses.replace(report, meter=meter)
-    return Job(story, base, run, device, report, place.vram, place.story, written)
+    return Job(story, base, run, device, report, place.vram, place.story, written, typed=place.typed())
 
 
 def find_bundle(place: Place, report: Reporter, ask: Ask | None = None) -> Run:

@@ -36,8 +36,9 @@ def test_a_refused_write_is_a_sentence(folder, code, said):
 
 
 def test_what_cannot_be_read_is_not_said_of_what_is_written(folder):
-    with pytest.raises(OutsideError, match=f"^cannot read {folder / 'missing'}: No such file"), atomic_path(folder / "a"):
-        (folder / "missing").read_bytes()
+    missing = folder / "missing"
+    with pytest.raises(OutsideError, match=f"^cannot read {missing}: No such file"), atomic_path(folder / "a"):
+        missing.read_bytes()
     assert not list(folder.glob(".a*"))
 
 

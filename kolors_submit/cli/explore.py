@@ -63,7 +63,7 @@ def command(
     from kolors_submit.stale import refuse_stale
 
     if picks is not None and (pick or panels or strengths or checkpoints or steps):
-        raise click.UsageError("--apply writes what was chosen and explores nothing; give no other of explore's options")
+        raise click.UsageError("--apply writes what was chosen and explores nothing; leave explore's other options out")
     # Before the story is read, so that an edit from here on is noticed.
     digest = file_digest(story) if story.is_file() else ""
     report = reporter(quiet)

@@ -93,8 +93,8 @@ def write_ckpt(path: Path, lora: Lora) -> Path:
 def read(path: Path, config: Config, alpha: float | None = None, keys: str | None = None) -> Lora:
     """Read a LoRA for a UNet config from any of the three formats, and check each layer against the config.
 
-    `alpha` is that of a file that states none; without either it is the rank, so that the scale is one. `keys` names the
-    one format (of FORMATS) that the file must be in. Raises InputError for what is no LoRA, one for another base,
+    `alpha` is that of a file that states none; without either it is the rank, so that the scale is one. `keys` names
+    the one format (of FORMATS) that the file must be in. Raises InputError for what is no LoRA, one for another base,
     another alpha than the file's, unknown keys, or values that are not finite.
     """
     tensors, metadata = _read_tensors(path)

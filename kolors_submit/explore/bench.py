@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from kolors_submit.engine.memory import compute_for, stepping_down
@@ -106,6 +107,7 @@ def _inputs(
     """All that explored.json, the sheets and the page depend on."""
     return {
         "story": story,
+        "typed": job.typed or quote(story),
         "title": job.story.title,
         "language": job.story.language,
         "base": {"name": job.base.name, "digest": job.base.digest},
@@ -165,6 +167,7 @@ def _value(
     return {
         "format": FORMAT,
         "story": story,
+        "typed": job.typed or quote(story),
         "title": job.story.title,
         "base": {"name": job.base.name, "digest": job.base.digest},
         **instruments.facts(),

@@ -74,7 +74,8 @@ def apply(job: Job, story: Path, digest: str, picks: Picks) -> dict[int, tuple[i
     """
     explored = read_json(job.run.explore.folder / "explored.json")
     if not isinstance(explored, dict):
-        raise InputError(f"nothing was explored in {job.run.folder}; run `kolors-submit explore {story}` first")
+        first = f"run `kolors-submit explore {job.typed or story}` first"
+        raise InputError(f"nothing was explored in {job.run.folder}; {first}")
     problems = list(_problems(job, story, explored, picks))
     if problems:
         raise InputError("the picks are not applied:\n" + "\n".join(f"  {problem}" for problem in problems))

@@ -28,6 +28,8 @@ def test_explore_then_apply(place: list[str], tmp_path: Path, capsys: pytest.Cap
     answer = json.loads(capsys.readouterr().out)
     assert answer["ok"] and answer["verb"] == "explore" and Path(answer["outputs"]["page"]).is_file()
     assert [panel["number"] for panel in answer["metrics"]["explored"]["panels"]] == [2, 3]
+    again = f"kolors-submit explore {' '.join(place[:5])} --apply picks.json"
+    assert f"<code>{again}</code>" in Path(answer["outputs"]["page"]).read_text("utf-8")
     variant = answer["metrics"]["explored"]["variants"][0]["name"]
     base = answer["metrics"]["explored"]["base"]["name"]
     picks = {"format": 1, "story": "painter.yaml", "base": base, "variant": variant, "seeds": {"3": 1003}}
