@@ -34,32 +34,38 @@ def fault_of(picture: Image.Image) -> str | None:
 
 
 def png_bytes(picture: Image.Image, prompt: Prompt, seed: int, settings: Render, lora_digest: str | None) -> bytes:
-    """The picture as PNG with what it was rendered from as text.
+    """The picture as PNG with its `texts`; the digest is of the LoRA's safetensors, None for one without a LoRA."""
+    from PIL.PngImagePlugin import PngInfo
+
+    lora = None if lora_digest is None else comfyui.lora_name(lora_digest)
+    info = PngInfo()
+    for name, text in texts(prompt, seed, settings, lora).items():
+        info.add_text(name, text)
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", pnginfo=info, compress_level=6)
+    return buffer.getvalue()
+
+
+def texts(prompt: Prompt, seed: int, settings: Render, lora: str | None) -> dict[str, str]:
+    """What a panel's PNG says of itself, by the texts' names; `lora` is the name of its LoRA's files.
 
     `parameters` is for people, PNG_TEXT is JSON; `prompt` and `workflow` are ComfyUI's two forms of one graph,
     which open there when the picture is dropped on it. They are left out where ComfyUI would read the prompt otherwise,
     and of a picture without a LoRA (None).
     """
-    from PIL.PngImagePlugin import PngInfo
-
     values = {
         "prompt": prompt.positive,
         "negative": prompt.negative,
         "seed": seed,
         "settings": settings.model_dump(mode="json"),
     }
-    info = PngInfo()
-    info.add_text("parameters", _parameters(prompt, seed, settings))
-    info.add_text(PNG_TEXT, json.dumps(values, sort_keys=True))
-    shot = None if lora_digest is None else comfyui.Shot(prompt, seed, settings, comfyui.lora_name(lora_digest))
+    found = {"parameters": _parameters(prompt, seed, settings), PNG_TEXT: json.dumps(values, sort_keys=True)}
+    shot = None if lora is None else comfyui.Shot(prompt, seed, settings, lora)
     if shot is not None and not comfyui.refusals(shot):
         nodes = comfyui.own(shot)
         # In ASCII, because Pillow writes anything else as iTXt, which ComfyUI does not read.
-        info.add_text("prompt", json.dumps(graph.prompt(nodes)))
-        info.add_text("workflow", json.dumps(graph.workflow(nodes)))
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG", pnginfo=info, compress_level=6)
-    return buffer.getvalue()
+        found |= {"prompt": json.dumps(graph.prompt(nodes)), "workflow": json.dumps(graph.workflow(nodes))}
+    return found
 
 
 def _parameters(prompt: Prompt, seed: int, settings: Render) -> str:

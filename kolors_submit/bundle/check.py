@@ -78,7 +78,7 @@ def check(path: Path) -> list[Finding]:
         raise InputError(f"{path} does not exist; name a bundle's folder or its zip file")
     try:
         with archive.open_bundle(path) as folder:
-            return _check_folder(folder)
+            return _check_folder(folder, zipped=folder != path)
     except NewerFormat:
         raise
     except InputError as error:
@@ -99,13 +99,14 @@ def check_bundle(path: Path, report: Reporter) -> list[Finding]:
     return findings
 
 
-def _check_folder(folder: Path) -> list[Finding]:
+def _check_folder(folder: Path, *, zipped: bool) -> list[Finding]:
     names = manifest.files_below(folder)
     shape = list(rules_files.shape(folder, names))
     if any(finding.level == "fail" for finding in shape):
         return shape
     if not set(names) & set(layout.FILES):
-        return [fail("files", "none of a bundle's files is here; name the folder that holds manifest.json")]
+        advice = _advice_for_zip(names) if zipped else "name the folder that holds manifest.json"
+        return [fail("files", f"none of a bundle's files is here; {advice}")]
     bundle, unreadable = open_values(folder, names)
     # A rule that says nothing about a bundle with unreadable or missing files may just have had nothing to look at.
     complete = not unreadable and set(layout.required(names)) <= set(names)
@@ -116,6 +117,14 @@ def _check_folder(folder: Path) -> list[Finding]:
             found = [Finding("ok", name, _first_line(rule))]
         findings += found
     return list(dict.fromkeys(findings))
+
+
+def _advice_for_zip(names: Sequence[str]) -> str:
+    """What to do about a zip file without a bundle at its top, as one of a folder with its name."""
+    advice = "the files belong at the zip's top, as `kolors-submit bundle --zip` writes them"
+    tops = {name.partition("/")[0] for name in names}
+    inside = len(tops) == 1 and {name.partition("/")[2] for name in names} & set(layout.FILES)
+    return f"zip what is in {tops.pop()[:80]!r}, not that folder: {advice}" if inside else advice
 
 
 def _apply(name: str, rule: Rule, bundle: Opened) -> list[Finding]:

@@ -70,6 +70,11 @@ class Opened:
         found = self.in_folder(layout.LORA, ".safetensors")
         return next((name for name in found if not name.endswith(layout.DIFFUSERS)), None)
 
+    @property
+    def lora_files(self) -> set[str]:
+        """The names of the LoRA's files, without their folder."""
+        return {Path(name).name for name in self.names if name.startswith(f"{layout.LORA}/")}
+
     def in_folder(self, folder: str, suffix: str) -> list[str]:
         """The files in one of the bundle's folders with a suffix."""
         return [name for name in self.names if name.startswith(f"{folder}/") and name.endswith(suffix)]

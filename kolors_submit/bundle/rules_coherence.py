@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from statistics import fmean
 from typing import Any
 
-from kolors_submit.bundle.finding import Finding, fail
+from kolors_submit.bundle.finding import Finding, fail, warn
 from kolors_submit.bundle.manifest import is_sha256
 from kolors_submit.bundle.opened import Opened, at, figure
 
@@ -21,9 +21,12 @@ DIAGONALS = {"similarity": 1.0, "style": 1.0, "palette": 0.0}
 
 def coherence(bundle: Opened) -> Iterator[Finding]:
     """scores.json says how well the panels belong together, and that passes the story's own gate."""
-    if bundle.scores is None or bundle.scores.get("format", 0) < SINCE:
+    if bundle.scores is None:
         return
     value, panels = bundle.scores.get("coherence"), bundle.scores.get("panels")
+    if value is None and bundle.scores["format"] < SINCE:
+        yield _unmeasured(bundle)
+        return
     if not isinstance(value, dict) or not isinstance(panels, list):
         yield fail("coherence", "scores.json does not say how well the panels belong together")
         return
@@ -41,6 +44,14 @@ def coherence(bundle: Opened) -> Iterator[Finding]:
     if outlier is not None and (type(outlier) is not int or not 1 <= outlier <= len(panels)):
         yield fail("coherence", f"the stated outlier is {str(outlier)[:20]}, of {len(panels)} panels")
     yield from _gate(bundle, value, mean)
+
+
+def _unmeasured(bundle: Opened) -> Finding:
+    """What to say of scores without coherence by a program that did not know it: a story's gate cannot hold then."""
+    limit = None if bundle.story is None else bundle.story.gate.coherence
+    if limit is None:
+        return warn("coherence", "not measured: scores.json is of a version that did not know it")
+    return fail("coherence", f"the story asks for a mean coherence of {limit:g}, and scores.json does not give one")
 
 
 def _gate(bundle: Opened, value: dict[str, Any], mean: float) -> Iterator[Finding]:

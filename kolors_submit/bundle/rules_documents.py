@@ -101,12 +101,16 @@ def _same(said: Mapping[str, str], meant: Mapping[str, str]) -> Iterator[Finding
 
 
 def _alike(said: Mapping[str, str], meant: Mapping[str, str], entry: Entry) -> Iterator[Finding]:
-    """Documents of another program, which have this one's panels and figures; workflows have a rule of their own."""
+    """Documents of another program, which have this one's panels and figures; a rule of its own holds the workflows."""
     for name in (layout.README, layout.POST, layout.PAGE):
         if name in said and _first_difference(said[name], meant[name]):
             for problem in islice(missing(name, said[name], entry), MAX_PROBLEMS):
                 yield fail("documents", f"{name} {problem}")
             yield warn("documents", _foreign(name, said[name], meant[name]))
+    other = [name for name in said if name.startswith(f"{layout.COMFYUI}/") and said[name] != meant.get(name)]
+    if other:
+        more = f" and {len(other) - 1} more" if len(other) > 1 else ""
+        yield warn("documents", f"{other[0]}{more}: of another version, so only nodes and their values were compared")
 
 
 def _foreign(name: str, said: str, meant: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import warnings
 from collections.abc import Iterator
@@ -11,15 +10,12 @@ from typing import Any
 
 from PIL import Image
 
-from kolors_submit.bundle import layout, lora, manifest, workflows
-from kolors_submit.bundle.contents import rendered
+from kolors_submit.bundle import layout, lora, manifest, rules_texts, workflows
 from kolors_submit.bundle.finding import Finding, fail, warn
 from kolors_submit.bundle.opened import Opened, at
 from kolors_submit.decoders import UNSOUND
 from kolors_submit.errors import InputError
 from kolors_submit.files import file_digest
-from kolors_submit.picture import PNG_TEXT
-from kolors_submit.story import panel_prompt
 from kolors_submit.story.model import PANELS
 
 KOLORS_CONTEXT = 2048
@@ -145,52 +141,35 @@ def before(bundle: Opened) -> Iterator[Finding]:
         if name.replace(layout.BEFORE, layout.IMAGES, 1) not in bundle.names:
             yield fail("before", f"{name} belongs to no panel of the story")
         else:
-            yield from _panel(bundle, name, lora_strength=0.0)
+            yield from _panel(bundle, name, bare=True)
 
 
-def _panel(bundle: Opened, name: str, **changed: Any) -> Iterator[Finding]:
-    """A picture against the panel of its number, rendered with the story's settings but for those `changed`."""
-    size, text = open_picture(bundle.folder / name, "PNG", layout.MAX_PANEL_SIDE**2)
+def _panel(bundle: Opened, name: str, *, bare: bool = False) -> Iterator[Finding]:
+    """A picture against the panel of its number; a `bare` one was rendered without the LoRA."""
+    size, info = open_picture(bundle.folder / name, "PNG", layout.MAX_PANEL_SIDE**2)
     story, number = bundle.story, Path(name).stem
     if story is None or not number.isdecimal() or not 1 <= int(number) <= len(story.panels):
         return
     if size != (story.render.width, story.render.height):
         wanted = f"{story.render.width}x{story.render.height}"
         yield fail("panels", f"{name} is {size[0]}x{size[1]} pixels, the story renders {wanted}")
-    panel = story.panels[int(number) - 1]
-    prompt = panel_prompt(story, panel)
-    said = _json(text.get(PNG_TEXT))
-    if said is None:
-        yield warn("seeds", f"{name} does not say what it was rendered from")
-        return
-    settings = rendered(story).model_dump(mode="json") | changed
-    meant = {"seed": panel.seed, "prompt": prompt.positive, "negative": prompt.negative, "settings": settings}
-    for key, value in meant.items():
-        if said.get(key) != value:
-            rule = "seeds" if key == "seed" else "prompts"
-            yield fail(rule, f"{name} was not rendered with the {key} in story.yaml")
-    if "workflow" in text:
-        yield from _workflow(bundle, name, _json(text["workflow"]))
+    yield from rules_texts.texts(bundle, name, info, bare=bare)
 
 
 def workflow_files(bundle: Opened) -> Iterator[Finding]:
-    """Each workflow in comfyui/ is of a panel of the story, and has no node, LoRA, prompt or seed but ours."""
+    """Each workflow in comfyui/ is of a panel of the story, and has no node, LoRA, prompt, seed or setting but ours."""
     if bundle.story is None:
         return
     for name in bundle.in_folder(layout.COMFYUI, ".json"):
-        number = Path(name).stem.removesuffix(workflows.CONTEST)
+        stem = Path(name).stem
+        number = stem.removesuffix(workflows.CONTEST)
         if not number.isdecimal() or not 1 <= int(number) <= len(bundle.story.panels):
             yield fail("workflows", f"{name} belongs to no panel of the story")
-        else:
-            yield from _workflow(bundle, name, manifest.read_json_strictly(bundle.folder / name))
-
-
-def _workflow(bundle: Opened, name: str, value: Any) -> Iterator[Finding]:
-    assert bundle.story is not None
-    loras = {Path(path).name for path in bundle.names if path.startswith(f"{layout.LORA}/")}
-    number = int(Path(name).stem.removesuffix(workflows.CONTEST))
-    for problem in workflows.problems(value, bundle.story, number, loras):
-        yield fail("workflows", f"the ComfyUI workflow in {name} {problem}")
+            continue
+        nodes = workflows.nodes_of(bundle.story, int(number), contest=stem.endswith(workflows.CONTEST))
+        value = manifest.read_json_strictly(bundle.folder / name)
+        for problem in workflows.problems(value, nodes, bundle.lora_files):
+            yield fail("workflows", f"the ComfyUI workflow in {name} {problem}")
 
 
 def is_in_bounds(path: Path) -> bool:
@@ -217,11 +196,3 @@ def open_picture(path: Path, format: str, max_pixels: int) -> tuple[tuple[int, i
 def _quietly() -> warnings.catch_warnings[None]:
     """Without Pillow's warning of a large picture, whose size is asked about anyway."""
     return warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning)
-
-
-def _json(text: Any) -> dict[str, Any] | None:
-    try:
-        value = json.loads(text) if isinstance(text, str) else None
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None

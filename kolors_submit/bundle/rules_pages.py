@@ -30,12 +30,18 @@ _FRONT_MATTER = re.compile(r"\A---\n(.*?)\n---\n", re.DOTALL)
 _MARKUP = re.compile(r"<[A-Za-z/!?]")
 # A match takes all that it looks at: a stranger's file can be one endless word, which is not to be gone through twice.
 _LINK = re.compile(
-    r"\]\(\s*(?:<(?P<angled>[^>\n]{0,2000}+)(?P<end>>?)|(?P<bare>[^\s)]*))"
-    r"|^ {0,3}\[[^\]\n]+\]:\s*<?(?P<named>[^\s>]*)",
+    r"(?:\]\(|(?:^[ \t>*+\-\d.)]*+\[[^\[\]]*+|(?<!\\)(?:\\\\)*+)\]:)"
+    r"[\s>]*+(?:<(?P<angled>[^>\n]{0,2000}+)(?P<end>>?)|(?P<bare>[^\s)]*))",
     re.MULTILINE,
 )
-_SAFE_LINK = re.compile(r"https?://|mailto:|[^:&\\\t]*$", re.IGNORECASE)
-"""Web pages and files of the bundle; an entity, a backslash or a tab could hide another scheme from this pattern."""
+"""A link, or what could define one by its name: `]:` anywhere, unless a backslash makes it plain, as in our own cards.
+
+At a line's start no backslash does, because readers differ there. A quote's marks may stand before the target.
+"""
+_SAFE_LINK = re.compile(r"(?:(?:https?://|mailto:)[^\[\]]*|[^:&\\\t\[\]]*)$", re.IGNORECASE)
+"""Web pages and files of the bundle; an entity, a backslash or a tab could hide another scheme from this pattern, and
+a bracket another link.
+"""
 
 _HEAD = re.compile(
     r'<!doctype html>\n<html lang="[a-z]{2}">\n<head>\n<meta charset="utf-8">\n'
@@ -100,7 +106,7 @@ def _plain(name: str, text: str) -> Iterator[Finding]:
 
 
 def _is_safe(link: re.Match[str]) -> bool:
-    target = link["angled"] or link["bare"] or link["named"] or ""
+    target = link["angled"] or link["bare"] or ""
     return link["end"] != "" and _SAFE_LINK.match(target) is not None
 
 

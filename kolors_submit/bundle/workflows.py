@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,6 @@ CONTEST = "_contest"
 """What the name of a workflow for the contest's nodes ends with: 03_contest.json beside 03.json."""
 
 MAX_NODES = 100
-
-SETTINGS = ("steps", "cfg", "strength_model", "lora_alpha")
-"""Widgets that hold a setting of the story; a name stands for one of them in all nodes."""
 
 
 def shot_of(story: Story, number: int, lora_name: str) -> comfyui.Shot:
@@ -58,28 +55,65 @@ def say_left_out(story: Story, report: Reporter) -> None:
         report.note(f"no {layout.COMFYUI}/ {listed}: {reason}{others}")
 
 
-def problems(value: Any, story: Story, number: int, loras: Collection[str]) -> Iterator[str]:
-    """What a workflow of panel `number` has that ours has not: other nodes, LoRA files, prompts, seeds or settings.
+def nodes_of(story: Story, number: int, *, contest: bool = False) -> list[graph.Node]:
+    """The nodes of panel `number`, counted from 1, that a stranger's workflow of it may have; of some LoRA."""
+    shot = shot_of(story, number, "lora")
+    return comfyui.contest(shot, story.train.alpha) if contest else comfyui.own(shot)
 
-    Where nodes stand, and what a newer program may write otherwise, are left alone.
+
+def problems(value: Any, nodes: Sequence[graph.Node], loras: Collection[str]) -> Iterator[str]:
+    """What a workflow, as the editor opens it, has that these nodes have not: other nodes, widgets or LoRA files.
+
+    Where nodes stand, how they are linked, and what a newer program may write besides, are left alone.
     """
-    nodes = value.get("nodes") if isinstance(value, dict) else None
-    if not isinstance(nodes, list) or len(nodes) > MAX_NODES or not all(isinstance(node, dict) for node in nodes):
+    listed = value.get("nodes") if isinstance(value, dict) else None
+    if not isinstance(listed, list) or len(listed) > MAX_NODES or not all(isinstance(node, dict) for node in listed):
         yield "is not a workflow"
         return
-    shot = shot_of(story, number, "lora")
-    known = {node.type: node for node in (*comfyui.own(shot), *comfyui.contest(shot, story.train.alpha))}
-    positive, negative = shot.prompt.positive, shot.prompt.negative
-    meant: dict[str, list[Any]] = {"seed": [shot.seed], "text": [positive, negative]}
-    meant |= {"prompt": [positive], "negative_prompt": [negative]}
-    meant |= {name: [value] for node in known.values() for name, value in node.widgets if name in SETTINGS}
-    for node in nodes:
-        type, values = node.get("type"), node.get("widgets_values", [])
-        if not isinstance(type, str) or type not in known or not isinstance(values, list):
-            yield f"has the node {str(type)[:80]!r}, which is not one of ours"
+    left = list(nodes)
+    for node in listed:
+        ours, values = _taken(left, node.get("type")), node.get("widgets_values", [])
+        if ours is None or not isinstance(values, list):
+            yield _stranger(node.get("type"))
+        elif ours.type != graph.NOTE:
+            pairs = zip(ours.widgets, values, strict=False)
+            yield from _different(((name, wanted, said) for (name, wanted), said in pairs), loras)
+
+
+def prompt_problems(value: Any, nodes: Sequence[graph.Node], loras: Collection[str]) -> Iterator[str]:
+    """The same of a graph as the server runs it, whose inputs have names, so that one more is seen too."""
+    listed = list(value.values()) if isinstance(value, dict) else None
+    if listed is None or len(listed) > MAX_NODES or not all(isinstance(node, dict) for node in listed):
+        yield "is not a graph"
+        return
+    left = [node for node in nodes if node.type != graph.NOTE]
+    for node in listed:
+        ours, inputs = _taken(left, node.get("class_type")), node.get("inputs", {})
+        if ours is None or not isinstance(inputs, dict):
+            yield _stranger(node.get("class_type"))
             continue
-        for (name, _), said in zip(known[type].widgets, values, strict=False):
-            if type != graph.NOTE and name in meant and said not in meant[name]:
-                yield f"has a different {name} from story.yaml"
-            if name in ("lora_name", "lora_path") and Path(str(said)).name not in loras:
+        yield from _different(((name, wanted, inputs[name]) for name, wanted in ours.widgets if name in inputs), loras)
+        for name in inputs.keys() - dict(ours.widgets).keys() - ours.inputs.keys():
+            yield f"has the input {name[:80]!r} in {ours.type}, which is not one of ours"
+
+
+def _taken(left: list[graph.Node], type: Any) -> graph.Node | None:
+    """The first node of a type that is left, taken out; None where there is none."""
+    found = next((node for node in left if node.type == type), None)
+    if found is not None:
+        left.remove(found)
+    return found
+
+
+def _stranger(type: Any) -> str:
+    return f"has the node {str(type)[:80]!r}, which is not one of ours"
+
+
+def _different(widgets: Iterable[tuple[str, Any, Any]], loras: Collection[str]) -> Iterator[str]:
+    """The widgets, as name, our value and the one there is, that are not ours; LoRA files go by their own names."""
+    for name, wanted, said in widgets:
+        if name in ("lora_name", "lora_path"):
+            if Path(str(said)).name not in loras:
                 yield f"names the LoRA {str(said)[:80]!r}, which is not in this bundle"
+        elif name != graph.FRONT_END and said != wanted:
+            yield f"has a different {name} from the panel's own"

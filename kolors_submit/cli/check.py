@@ -20,10 +20,10 @@ from kolors_submit.cli.options import placed, reporter, said
 @click.pass_obj
 def command(answer: Answer, /, bundle: Path | None, story: Path | None, quiet: bool, **place: Any) -> None:
     """Check anybody's bundle (a folder or a zip file) against every rule of the contest and report all findings."""
-    from kolors_submit.bundle.check import check_bundle
+    from kolors_submit.bundle.check import RULES, check_bundle
 
     report = reporter(quiet)
     path, _ = named_bundle(answer, report, bundle, story, place)
     findings = check_bundle(path, report)
-    answer.metrics["rules"] = len(findings)
+    answer.metrics |= {"rules": len(RULES), "findings": len(findings)}
     answer.problems += [problem(finding) for finding in findings if finding.level != "ok"]

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from kolors_submit.cli.answer import Answer
 from kolors_submit.cli.options import Listed, asker, reporter, said
+
+if TYPE_CHECKING:
+    from kolors_submit.report import Reporter
+    from kolors_submit.reproduce import Request
 
 
 @click.command("reproduce", short_help="Render anybody's entry again and compare.")
@@ -50,9 +54,7 @@ def command(answer: Answer, /, source: str | None, entries: Path | None, quiet: 
     With --list the entries go one after the other into --out, with a ranked table as a page and as CSV; after an
     interruption, run it again. Exit status 0: each has a verdict; 3: some could not be fetched or judged.
     """
-    from kolors_submit.cli.named import refuse_other
-    from kolors_submit.hub.source import parse
-    from kolors_submit.reproduce import Request, reproduce, reproduce_list
+    from kolors_submit.reproduce import Request
 
     if (source is None) == (entries is None):
         raise click.UsageError("name an entry, or a list of entries with --list")
@@ -62,9 +64,46 @@ def command(answer: Answer, /, source: str | None, entries: Path | None, quiet: 
         if entries is not None and options[name]:
             raise click.UsageError(f"--{name} is for one entry, not for a list")
     request = Request(source or "", **options)
-    if source is not None and isinstance(path := parse(source), Path):
-        refuse_other(path)
     if entries is None:
-        answer.metrics |= reproduce(request, reporter(quiet), asker())
+        _one(answer, request, reporter(quiet))
     else:
-        answer.metrics |= reproduce_list(entries, request, reporter(quiet), asker())
+        _list(answer, entries, request, reporter(quiet))
+
+
+def _one(answer: Answer, request: Request, report: Reporter) -> None:
+    """Reproduce one entry; an answer has its results whatever the verdict is."""
+    from kolors_submit.cli.named import refuse_other
+    from kolors_submit.hub.source import parse
+    from kolors_submit.reproduce import NotReproduced, reproduce
+    from kolors_submit.reproduce.entry import result_folder
+    from kolors_submit.reproduce.outcome import REPRODUCTION, SIDE_BY_SIDE
+
+    source = parse(request.source)
+    if isinstance(source, Path):
+        refuse_other(source)
+    answer.run = result_folder(request, source)
+    made = {"report": answer.run / REPRODUCTION, "pictures": answer.run / SIDE_BY_SIDE}
+    try:
+        answer.metrics |= reproduce(request, report, asker())
+    except NotReproduced as error:
+        answer.metrics |= error.value
+        answer.outputs |= made
+        raise
+    answer.outputs |= made
+
+
+def _list(answer: Answer, entries: Path, request: Request, report: Reporter) -> None:
+    """Reproduce a list of entries; an answer has the tables also where some have no verdict."""
+    from kolors_submit.reproduce import Unjudged, reproduce_list
+    from kolors_submit.reproduce.batch import RESULTS
+    from kolors_submit.reproduce.table import CSV, HTML
+
+    answer.run = request.out or RESULTS
+    made = {"table": answer.run / HTML, "csv": answer.run / CSV}
+    try:
+        answer.metrics |= reproduce_list(entries, request, report, asker())
+    except Unjudged as error:
+        answer.metrics |= error.value
+        answer.outputs |= made
+        raise
+    answer.outputs |= made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,11 +10,12 @@ from pathlib import Path
 
 from kolors_submit.base_names import PICTUREBOOK
 from kolors_submit.errors import InputError, OutsideError
-from kolors_submit.files import file_digest, free_bytes, keep_only, write_error
+from kolors_submit.files import file_digest, free_bytes, keep_only, read_json, write_error, write_json
 from kolors_submit.hold import LOCK
 from kolors_submit.hub import HUBS, list_files, open_hub
 from kolors_submit.hub.repository import Listed, Repository, name_problems
 from kolors_submit.report import Reporter
+from kolors_submit.text import tame
 
 PUBLIC = (*HUBS, PICTUREBOOK)
 """What stands before the colon of a source of training pictures that anybody can get; any other is a folder."""
@@ -23,6 +25,12 @@ SPARE = 100_000_000
 
 BAR = 10_000_000
 """Smaller files get no progress bar of their own."""
+
+SOURCE = "source.json"
+"""In a result folder, whose results it holds."""
+
+MAX_NAME = 200
+"""Bytes of a folder's name that is made of other words; file systems take 255, and a digest may follow."""
 
 _HUB = re.compile(rf"({'|'.join(HUBS)}):([^@]+)(?:@(.+))?")
 
@@ -50,17 +58,22 @@ class HubSource:
 def parse(source: str) -> HubSource | Path:
     """What a source means; `owner/Name` is ModelScope's where there is no such path.
 
-    Raises InputError for a hub's id that cannot be one, or a path where nothing is.
+    Raises InputError for a hub's id that cannot be one, or a path where nothing is or that cannot be looked at.
     """
     match = _HUB.fullmatch(source)
     if match is None:
         path = Path(source)
-        if not path.exists() and not name_problems(source):
-            return HubSource(HUBS[0], source, None)
-        if not path.exists():
-            hubs = " or ".join(f"{hub}:owner/Name" for hub in HUBS)
+        hubs = " or ".join(f"{hub}:owner/Name" for hub in HUBS)
+        try:
+            there = path.exists()
+        except OSError as error:
+            problem = f"{source} cannot be looked at ({error.strerror})"
+            raise InputError(f"{problem}; name an entry's folder, its zip file, {hubs}") from error
+        if there:
+            return path
+        if name_problems(source):
             raise InputError(f"{source} does not exist; name an entry's folder, its zip file, {hubs}")
-        return path
+        return HubSource(HUBS[0], source, None)
     problems = name_problems(match.group(2))
     if problems:
         raise InputError("\n".join(problems))
@@ -70,6 +83,12 @@ def parse(source: str) -> HubSource | Path:
 def is_public(pictures: str) -> bool:
     """Whether anybody can get a source's training pictures; else they lie in a folder of somebody's own."""
     return pictures.startswith(tuple(f"{kind}:" for kind in PUBLIC))
+
+
+def folder_name(words: str) -> str:
+    """A folder's name made of any words, at most MAX_NAME bytes of it; without a letter or a digit, `entry`."""
+    name = re.sub(r"[^\w.-]+", "-", words).strip("-.")
+    return name.encode()[:MAX_NAME].decode("utf-8", "ignore") or "entry"
 
 
 def refuse_overlap(source: HubSource | Path, out: Path) -> None:
@@ -97,6 +116,21 @@ def refuse_overlap(source: HubSource | Path, out: Path) -> None:
         raise InputError(
             f"the results would go to {out}, where the entry itself lies; choose another folder with --out"
         )
+
+
+def claim(source: HubSource | Path, out: Path, result: Path) -> None:
+    """Note whose results a folder will hold; raises InputError where the `result` of another source lies there.
+
+    A path is noted as it is seen from the folder, so that both may be moved together.
+    """
+    if isinstance(source, Path):
+        own = tame(os.path.relpath(source.resolve(), out.resolve()))
+    else:
+        own = f"{source}@{source.revision}" if source.revision else str(source)
+    known = read_json(out / SOURCE)
+    if isinstance(known, dict) and known.get("source") != own and result.exists():
+        raise InputError(f"{out} holds the results of another entry, named in {SOURCE}; name another folder with --out")
+    write_json(out / SOURCE, {"source": own})
 
 
 def download(repository: Repository, listed: Listed, folder: Path, report: Reporter) -> Path:

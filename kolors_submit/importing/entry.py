@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from kolors_submit.bundle import layout
 from kolors_submit.device import find_device
 from kolors_submit.errors import InputError
-from kolors_submit.hub.source import HubSource, parse, refuse_overlap
+from kolors_submit.hub.source import HubSource, claim, folder_name, parse, refuse_overlap
 from kolors_submit.importing.advice import on_this_device, refuse_own
 from kolors_submit.importing.evidence import read_panels, title_in
 from kolors_submit.importing.lora import choose, open_lora, scale
@@ -48,23 +48,26 @@ def import_entry(request: Request, report: Reporter) -> dict[str, Any]:
     """Make a bundle of an entry; returns import.json's value and, under `bundle`, the bundle's folder.
 
     Raises InputError where the entry is a bundle already, lacks a LoRA, eight pictures or their prompts, or holds what
-    is not safe to read; OutsideError where a hub fails.
+    is not safe to read, or where another entry's bundle lies in the output folder; OutsideError where a hub fails.
     """
+    device = find_device(request.device)
     source = parse(request.source)
     name = name_of(source)
-    out = request.out or Path("imports") / (re.sub(r"[^\w.-]+", "-", name).strip("-.") or "entry")
+    out = request.out or Path("imports") / folder_name(name)
     refuse_overlap(source, out)
     run = Run(out)
     if isinstance(source, Path) and source.is_dir():
         refuse_own(source, request.source)
-    with run.hold("import"), open_entry(source, out / "entry", report) as folder:
-        refuse_own(folder, request.source)
-        origin, story, notes = read_entry(folder, name, request)
-        origin = replace(origin, name=request.source if isinstance(source, HubSource) else source.name)
-        value = write(run.bundle, origin, story, notes, request.device, report)
+    with run.hold("import"):
+        claim(source, out, run.bundle / layout.MANIFEST)
+        with open_entry(source, out / "entry", report) as folder:
+            refuse_own(folder, request.source)
+            origin, story, notes = read_entry(folder, name, request)
+            origin = replace(origin, name=request.source if isinstance(source, HubSource) else source.name)
+            value = write(run.bundle, origin, story, notes, device, report)
     module = next(iter(origin.lora.lora.modules.values()))
     dtype = str(module.down.dtype).removeprefix("torch.")
-    if advice := on_this_device(dtype, story.render.noise, find_device(request.device)):
+    if advice := on_this_device(dtype, story.render.noise, device):
         report.note(advice)
     _say(value, run.bundle, report)
     return value | {"bundle": str(run.bundle)}

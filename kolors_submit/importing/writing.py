@@ -11,7 +11,6 @@ from kolors_submit import weights
 from kolors_submit.base_names import KOLORS
 from kolors_submit.bundle import documents, history, layout, manifest, workflows
 from kolors_submit.bundle.contents import CONFIGURATION, prompts_text, story_text
-from kolors_submit.device import find_device
 from kolors_submit.errors import OutsideError
 from kolors_submit.files import file_digest, keep_only, write_bytes, write_json, write_text
 from kolors_submit.importing import lora as loras
@@ -100,7 +99,7 @@ def _scores(
         predictor = weights.find_predictor(base)
     except OutsideError as error:
         return None, {**ABSENT, layout.SCORES: f"not measured: {error}"}
-    scores = score_folder(folder / layout.IMAGES, predictor, report, find_device(device))
+    scores = score_folder(folder / layout.IMAGES, predictor, report, device)
     threshold = story.gate.threshold
     return scores | {"threshold": threshold, "passed": scores["mean"] >= threshold}, ABSENT
 

@@ -16,8 +16,9 @@
 Everything in an entry is a stranger's: nothing in it is run or believed.
 """
 
-from kolors_submit.reproduce.batch import reproduce_list
+from kolors_submit.reproduce.batch import Unjudged, reproduce_list
 from kolors_submit.reproduce.entry import reproduce
+from kolors_submit.reproduce.outcome import NotReproduced
 from kolors_submit.reproduce.request import Request
 
-__all__ = ["Request", "reproduce", "reproduce_list"]
+__all__ = ["NotReproduced", "Request", "Unjudged", "reproduce", "reproduce_list"]

@@ -33,12 +33,13 @@ from kolors_submit.hub.source import parse, refuse_overlap
 from kolors_submit.report import Reporter
 from kolors_submit.reproduce.bases import FindBase, among, finder, found_beforehand
 from kolors_submit.reproduce.choice import check_wish
-from kolors_submit.reproduce.judging import Call, call_for, judge, result_of
+from kolors_submit.reproduce.judging import Call, call_for, cannot_be_kept, judge, result_of
 from kolors_submit.reproduce.request import Request
 from kolors_submit.reproduce.source import slug
 from kolors_submit.reproduce.table import AGAIN, REPRODUCED, write_tables
 from kolors_submit.weights.download import Ask
 
+RESULTS = Path("results")
 ENTRIES = "entries"
 MAX_WORK = 50.0
 """Times the work of a contest entry: one that asks for more would keep all others waiting."""
@@ -48,12 +49,13 @@ PATIENCE = 30
 
 
 class Unjudged(OutsideError):
-    """Entries of a list without a verdict; `problems` names them, each with its reasons."""
+    """Entries of a list without a verdict: `problems` names them with their reasons, `value` is as if all had one."""
 
-    def __init__(self, said: str, entries: Sequence[Mapping[str, Any]]):
+    def __init__(self, said: str, value: dict[str, Any]):
         super().__init__(said)
-        reasons = [f"{one['entry']}: {one['status']}: {'; '.join(one['problems'])}" for one in entries]
-        self.problems = (said, *reasons)
+        failed = [one for one in value["failed"] if one["status"] in AGAIN]
+        reasons = [f"{one['entry']}: {one['status']}: {'; '.join(one['problems'])}" for one in failed]
+        self.problems, self.value = (said, *reasons), value
 
 
 Tell = Callable[[dict[str, Any]], None]
@@ -65,7 +67,7 @@ def reproduce_list(path: Path, request: Request, report: Reporter, ask: Ask | No
     Goes on where an earlier call was cut, and tries again what could not be fetched. Raises InputError for a list, a
     base or a device that cannot be, OutsideError where results cannot be written or entries could not be judged.
     """
-    out = request.out or Path("results")
+    out = request.out or RESULTS
     entries = [
         dataclasses.replace(request, source=source, out=out / ENTRIES / _name(source), max_work=MAX_WORK)
         for source in _read(path)
@@ -74,16 +76,11 @@ def reproduce_list(path: Path, request: Request, report: Reporter, ask: Ask | No
     _refuse_call(entries, report, ask)
     left = [entry for entry in entries if call.settled(entry) is None]
     report.stage("list", f"{len(entries)} entries, {len(entries) - len(left)} of them done already")
-
-    told = itertools.count(len(entries) - len(left) + 1)
-
-    def tell(result: dict[str, Any]) -> None:
-        score = "" if result["score"] is None else f", {result['score']:.3f}"
-        said = f"{next(told)} of {len(entries)}, {result['source']}: {result['status']}{score}"
-        report.stage("entry", said, done=result["status"] in REPRODUCED)
-        for reason in result["problems"]:
-            report.say(f"        {reason}")
-
+    tell = _teller(report, len(entries) - len(left), len(entries))
+    unkept = {entry.source: result for entry in left if (result := cannot_be_kept(entry, call)) is not None}
+    for result in unkept.values():
+        tell(result)
+    kept, left = ([entry for entry in some if entry.source not in unkept] for some in (entries, left))
     cards = visible_cards() if left and find_device(request.device) == "cuda" else []
     try:
         if len(cards) > 1:
@@ -91,30 +88,44 @@ def reproduce_list(path: Path, request: Request, report: Reporter, ask: Ask | No
         elif left:
             work(left, call, finder(request, report, ask), tell)
     finally:
-        results = [result for entry in entries if (result := result_of(entry)) is not None]
-        table = write_tables(out, results, report)
-    return _summary(entries, call, table, report)
+        known = [result for entry in kept if (result := result_of(entry)) is not None]
+        table = write_tables(out, [*known, *unkept.values()], report)
+    settled = [result for entry in kept if (result := call.settled(entry)) is not None]
+    return _summary(len(entries), [*settled, *unkept.values()], table, report)
 
 
-def _summary(entries: Sequence[Request], call: Call, table: Path, report: Reporter) -> dict[str, Any]:
+def _teller(report: Reporter, done: int, entries: int) -> Tell:
+    """Tells of one result after the other, where so many of the entries were done before."""
+    told = itertools.count(done + 1)
+
+    def tell(result: dict[str, Any]) -> None:
+        score = "" if result["score"] is None else f", {result['score']:.3f}"
+        said = f"{next(told)} of {entries}, {result['source']}: {result['status']}{score}"
+        report.stage("entry", said, done=result["status"] in REPRODUCED)
+        for reason in result["problems"]:
+            report.say(f"        {reason}")
+
+    return tell
+
+
+def _summary(entries: int, results: Sequence[dict[str, Any]], table: Path, report: Reporter) -> dict[str, Any]:
     """How many entries came to which status, and why the others are not reproduced.
 
     Raises Unjudged where some have no verdict.
     """
-    results = [result for entry in entries if (result := call.settled(entry)) is not None]
     counts = Counter(str(result["status"]) for result in results)
     said = ", ".join(f"{count} {status}" for status, count in counts.most_common())
     report.stage("verdict", f"{said}; see {table}", done=True)
-    unjudged = len(entries) - len(results) + sum(counts[status] for status in AGAIN)
+    unjudged = entries - len(results) + sum(counts[status] for status in AGAIN)
     failed = [
         {"entry": result["source"], "status": result["status"], "problems": result["problems"]}
         for result in results
         if result["status"] not in REPRODUCED
     ]
+    value = {"entries": entries, "statuses": dict(counts), "failed": failed}
     if unjudged:
-        said = f"{unjudged} of {len(entries)} entries were not fetched or not judged; run again, see {table}"
-        raise Unjudged(said, [one for one in failed if one["status"] in AGAIN])
-    return {"entries": len(entries), "statuses": dict(counts), "failed": failed}
+        raise Unjudged(f"{unjudged} of {entries} entries were not fetched or not judged; run again, see {table}", value)
+    return value
 
 
 def _read(path: Path) -> list[str]:

@@ -16,7 +16,7 @@ from kolors_submit.bundle.opened import Opened, open_values
 from kolors_submit.device import find_device
 from kolors_submit.errors import InputError
 from kolors_submit.files import atomic_path, file_digest, write_json
-from kolors_submit.hub.source import parse, refuse_overlap
+from kolors_submit.hub.source import HubSource, claim, parse, refuse_overlap
 from kolors_submit.report import Reporter
 from kolors_submit.reproduce import outcome
 from kolors_submit.reproduce.bases import FindBase, base_of, finder
@@ -39,21 +39,28 @@ CONTEST_WORK = 8 * 50 * 1024 * 1024
 def reproduce(request: Request, report: Reporter, ask: Ask | None = None) -> dict[str, Any]:
     """Reproduce an entry; returns reproduction.json's value, which lies in the output folder beside the pictures.
 
-    Raises RuleError (after writing everything) where the entry is not reproduced or not what it says, CheckError where
-    it is not safe to open, WrongBase where the base is another, OutsideError where a hub fails, or Kolors is not here
-    and may not be fetched.
+    Raises NotReproduced (after writing everything) where the entry is not reproduced or not what it says, CheckError
+    where it is not safe to open, WrongBase where the base is another, InputError where another entry's results lie in
+    the output folder, OutsideError where a hub fails, or Kolors is not here and may not be fetched.
     """
     check_wish(request.sample, request.panels)
+    find_device(request.device)
     source = parse(request.source)
-    out = request.out or Path("reproductions") / slug(source)
+    out = result_folder(request, source)
     refuse_overlap(source, out)
-    run = Run(out)
+    run = Run(out, among=None if request.out else out.parent)
     with run.hold("reproduce"):
+        claim(source, out, out / outcome.REPRODUCTION)
         path = obtain(source, out / "bundle", report)
         value = examine(path, request, run, report, finder(request, report, ask))
     outcome.say(value, out, report)
     outcome.refuse_failures(value)
     return value
+
+
+def result_folder(request: Request, source: HubSource | Path) -> Path:
+    """Where the results of an entry go."""
+    return request.out or Path("reproductions") / slug(source)
 
 
 def examine(path: Path, request: Request, run: Run, report: Reporter, find_base: FindBase) -> dict[str, Any]:
@@ -72,7 +79,7 @@ def examine(path: Path, request: Request, run: Run, report: Reporter, find_base:
         setting = outcome.setting_of(opened, job)
         panels, claims = compare_panels(job, opened, numbers, setting.limits)
         write_sheet(run.folder / outcome.SIDE_BY_SIDE, job, folder, panels)
-        value = outcome.summary(request.source, opened, job, setting, panels, claims, _failed(findings))
+        value = outcome.summary(request.source, opened, job, setting, panels, claims, broken_rules(findings))
         value["chosen"] = {"how": chosen.how, "of": len(story.panels)}
         if request.retrain:
             value = outcome.with_retraining(value, retrain(job, opened, numbers, request.data))
@@ -141,5 +148,6 @@ def _render(job: Job, lora: Path, numbers: Sequence[int], like: dict[str, Any] |
     render(job, numbers, like)
 
 
-def _failed(findings: Sequence[Finding]) -> list[str]:
+def broken_rules(findings: Sequence[Finding]) -> list[str]:
+    """The rules that an entry breaks, in a sentence each."""
     return [f"{one.rule}: {one.message}" for one in findings if one.level == "fail"]

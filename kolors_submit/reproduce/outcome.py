@@ -29,6 +29,15 @@ _environment = functools.cache(environment.describe)
 """It does not change while the program runs, and asking takes longer than a small entry."""
 
 
+class NotReproduced(RuleError):
+    """An entry that does not come out again, or is not what it says; `value` is reproduction.json's."""
+
+    def __init__(self, value: dict[str, Any], failures: Sequence[str]):
+        self.value = value
+        lines = "\n".join(f"  {line}" for line in failures[:50])
+        super().__init__(f"{value['source']} is not reproduced:\n{lines}")
+
+
 @dataclass(frozen=True)
 class Setting:
     """How the entry says it was rendered, how it was rendered here, and what may differ for that."""
@@ -155,9 +164,8 @@ def failures(value: Mapping[str, Any]) -> list[str]:
     return [*found, *value["problems"]]
 
 
-def refuse_failures(value: Mapping[str, Any]) -> None:
-    """Raise RuleError with the failures, where there are any."""
+def refuse_failures(value: dict[str, Any]) -> None:
+    """Raise NotReproduced with the failures, where there are any."""
     found = failures(value)
     if found:
-        lines = "\n".join(f"  {line}" for line in found[:50])
-        raise RuleError(f"{value['source']} is not reproduced:\n{lines}")
+        raise NotReproduced(value, found)

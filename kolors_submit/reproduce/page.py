@@ -21,8 +21,8 @@ MEANINGS = {
     "invalid": "The bundle breaks a rule, so it is not a valid entry; where it was safe to open, its panels were "
     "compared.",
     "fetch failed": "The hub or the disk could not provide the files. Run the same command again to try once more.",
-    "failed here": "The program failed, or needs another --base or an update, which does not count against the entry. "
-    "Do what its problem says, or run the same command again to try once more.",
+    "failed here": "The program failed, or needs another --base, another device or an update, which does not count "
+    "against the entry. Do what its problem says, or run the same command again to try once more.",
 }
 
 _LINKS = {SIDE_BY_SIDE: "pictures", REPRODUCTION: "report"}

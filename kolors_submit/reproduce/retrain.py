@@ -18,7 +18,7 @@ from kolors_submit.files import read_json
 from kolors_submit.hub.source import is_public
 from kolors_submit.reproduce.pictures import compare
 from kolors_submit.reproduce.verdict import LIMITS, Verdict, judge, worst
-from kolors_submit.run import Job, Run
+from kolors_submit.run import Job
 from kolors_submit.story import Captioner, Story
 
 FOLDER = "retrain"
@@ -43,7 +43,8 @@ def retrain(job: Job, opened: Opened, numbers: Sequence[int], data: Path | None)
             NOT_RETRAINABLE, "its training pictures are in a private folder of the entrant's; supply them with --data"
         )
     source = str(data) if data is not None else opened.story.dataset.source
-    again = dataclasses.replace(job, story=_story(opened.story, source), run=Run(job.run.folder / FOLDER))
+    run = dataclasses.replace(job.run, folder=job.run.folder / FOLDER)
+    again = dataclasses.replace(job, story=_story(opened.story, source), run=run)
     refused = _rebuild(again, opened)
     if refused is not None:
         return _end(NOT_RETRAINABLE, refused)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from kolors_submit.errors import InputError
 from kolors_submit.files import file_digest
 from kolors_submit.hub import Listed
 from kolors_submit.hub import source as hubs
-from kolors_submit.hub.source import HubSource
+from kolors_submit.hub.source import HubSource, folder_name
 from kolors_submit.report import Reporter
 
 
@@ -37,7 +36,7 @@ def slug(source: HubSource | Path) -> str:
     else:
         path = source.resolve()
         parts = [part for part in (path.parts[-3:] if path.is_dir() else (path.stem,)) if part not in ("bundle", "/")]
-    return re.sub(r"[^\w.-]+", "-", "-".join(parts)).strip("-.")[:100] or "entry"
+    return folder_name("-".join(parts))
 
 
 def fetch(source: HubSource, folder: Path, report: Reporter) -> None:

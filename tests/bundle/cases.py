@@ -76,7 +76,7 @@ CASES: dict[str, tuple[Callable[[Path], Any], str]] = {
         "prompts: before/05.png was not rendered with the settings",
     ),
     "a picture without the LoRA from another seed": (
-        lambda b: (b / "before/05.png").write_bytes(panel_png(story(), 6, lora_strength=0.0)),
+        lambda b: (b / "before/05.png").write_bytes(panel_png(story(), 6, None, lora_strength=0.0)),
         "seeds: before/05.png was not rendered with the seed",
     ),
     "a seed in the story": (

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
 from kolors_submit.bundle.contents import rendered
 from kolors_submit.export.comfyui import lora_name
 from kolors_submit.files import canonical_json, file_digest, write_bytes, write_json, write_text
+from kolors_submit.picture import png_bytes
 from kolors_submit.report import quiet
 from kolors_submit.run import Job, Run
 from kolors_submit.sheet import story_sheet
 from kolors_submit.story import Story, panel_prompt
+from kolors_submit.train import NOT_IN_THE_RESULT
 from kolors_submit.weights import OFFICIAL_PREDICTOR, Base
 
 MODULES = ("down_blocks.1.attentions.0", "mid_block.attentions.0", "up_blocks.1.attentions.2")
@@ -115,7 +115,7 @@ def _train(run: Run, chosen: Story, base: dict[str, str]) -> None:
     record = {
         "format": 1,
         "base": base,
-        "settings": chosen.train.model_dump(mode="json"),
+        "settings": chosen.train.model_dump(mode="json", exclude=set(NOT_IN_THE_RESULT)),
         "steps": chosen.train.steps,
         "loss_first": 0.3,
         "loss_last": 0.2,
@@ -166,31 +166,26 @@ def write_lora(folder: Path, lora: dict[tuple[str, str], tuple[np.ndarray, np.nd
     write_bytes(folder / "lora.ckpt", buffer.getvalue())
 
 
-LORA = lora_name(hashlib.sha256(kohya_bytes(lora_arrays(4, 2048), 8.0)).hexdigest())
+LORA_DIGEST = hashlib.sha256(kohya_bytes(lora_arrays(4, 2048), 8.0)).hexdigest()
+LORA = lora_name(LORA_DIGEST)
 """The name of the LoRA's files in a bundle of `story()` on Kolors."""
 
 
-def panel_png(chosen: Story, number: int, **settings: Any) -> bytes:
-    """A panel with the text that the render stage writes; `settings` are those it was rendered with instead."""
+def panel_png(chosen: Story, number: int, lora: str | None = LORA_DIGEST, **settings: Any) -> bytes:
+    """A panel with the texts that the render stage writes; `settings` are those it was rendered with instead."""
     panel = chosen.panels[number - 1]
-    prompt = panel_prompt(chosen, panel)
-    values: dict[str, Any] = {"prompt": prompt.positive, "negative": prompt.negative, "seed": panel.seed}
-    info = PngInfo()
-    info.add_text(
-        "kolors-submit", json.dumps(values | {"settings": rendered(chosen).model_dump(mode="json") | settings})
-    )
+    made = rendered(chosen).model_copy(update=settings)
     pixels = np.random.default_rng([number, len(settings)]).integers(0, 255, (8, 8, 3), dtype=np.uint8)
     size = (chosen.render.width, chosen.render.height)
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC).save(buffer, "PNG", pnginfo=info)
-    return buffer.getvalue()
+    picture = Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC)
+    return png_bytes(picture, panel_prompt(chosen, panel), panel.seed, made, lora)
 
 
 def _render(run: Run, chosen: Story, base: dict[str, str]) -> None:
     for number in range(1, len(chosen.panels) + 1):
-        write_bytes(run.panel(number), panel_png(chosen, number))
+        write_bytes(run.panel(number), panel_png(chosen, number, file_digest(run.lora)))
     for number in BEFORE:
-        write_bytes(run.before(number), panel_png(chosen, number, lora_strength=0.0))
+        write_bytes(run.before(number), panel_png(chosen, number, None, lora_strength=0.0))
     panels = [run.panel(number) for number in range(1, len(chosen.panels) + 1)]
     sheet = story_sheet(panels, [panel.scene for panel in chosen.panels], chosen.title, chosen.team)
     write_bytes(run.render / "story.jpg", sheet)

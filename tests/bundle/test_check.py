@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import itertools
+import json
 import os
 import shutil
 import subprocess
@@ -17,11 +18,14 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from kolors_submit.bundle import manifest
+from kolors_submit import train
+from kolors_submit.bundle import manifest, rules_contents
 from kolors_submit.bundle.check import MAX_FINDINGS, RULES, CheckError, check, check_bundle
 from kolors_submit.bundle.finding import fail
 from kolors_submit.bundle.manifest import NewerFormat
 from kolors_submit.bundle.opened import open_values
+from kolors_submit.bundle.pack import pack
+from kolors_submit.cli import run
 from kolors_submit.errors import InputError
 from kolors_submit.report import quiet
 from tests.bundle.cases import (
@@ -30,7 +34,7 @@ from tests.bundle.cases import (
     without_text,
 )
 from tests.bundle.runs import LORA, make_run, story
-from tests.bundle.spoil import edit_json, rebuild, replace
+from tests.bundle.spoil import edit_json, rebuild, replace, rewrite
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -163,8 +167,6 @@ def test_rules_without_anything_to_look_at_are_not_ok(bundle: Path) -> None:
 
 
 def test_a_lowered_gate_only_warns_on_a_demonstration(tmp_path: Path) -> None:
-    from kolors_submit.bundle.pack import pack
-
     for base, level in (("tiny", "warn"), ("kolors", "fail")):
         job = make_run(tmp_path, base=base, chosen=story(gate={"threshold": 3.0}), mean=4.0)
         pack(job)
@@ -193,6 +195,100 @@ def test_nothing_there(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (finding,) = check(tmp_path / "empty")
     assert finding.level == "fail" and "name the folder that holds manifest.json" in finding.message
+
+
+def test_a_zip_of_a_folder_is_told_apart(bundle: Path, tmp_path: Path) -> None:
+    for folder, expected in ((bundle.parent, "zip what is in 'bundle', not that folder"), (tmp_path / "golden", "")):
+        folder.mkdir(exist_ok=True)
+        (folder / "notes").mkdir(exist_ok=True)
+        path = Path(shutil.make_archive(f"{tmp_path}-{folder.name}", "zip", folder, "bundle" if expected else "notes"))
+        (finding,) = check(path)
+        assert (finding.level, finding.rule) == ("fail", "files")
+        assert expected in finding.message and "`kolors-submit bundle --zip`" in finding.message
+        assert "manifest.json" not in finding.message
+
+
+def test_the_answer_counts_rules_and_findings(
+    bundle: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(bundle.parent)
+    without_text(bundle / "images/02.png")
+    without_text(bundle / "images/03.png")
+    rebuild(bundle)
+    assert run(["check", str(bundle), "--json"]) == 0
+    value = json.loads(capsys.readouterr().out)
+    assert value["metrics"] == {"rules": len(RULES), "findings": len(check(bundle))}
+    assert value["metrics"]["findings"] == len(RULES) + 1 and len(value["problems"]) == 2
+
+
+def unmeasured(bundle: Path) -> None:
+    edit_json(bundle, "scores.json", lambda value: (value.pop("coherence"), value.update(format=1)))
+    rewrite(bundle)
+
+
+def test_scores_from_before_there_was_coherence(bundle: Path, failures: Callable[[Path], list[str]]) -> None:
+    unmeasured(bundle)
+    assert failures(bundle) == []
+    (found,) = [one for one in check(bundle) if one.level == "warn"]
+    assert str(found).startswith("warn coherence: not measured")
+
+
+def test_a_gate_on_coherence_holds_at_any_format(bundle: Path, failures: Callable[[Path], list[str]]) -> None:
+    replace(bundle, "story.yaml", "coherence: null", "coherence: 0.9999")
+    unmeasured(bundle)
+    expected = "coherence: the story asks for a mean coherence of 0.9999, and scores.json does not give one"
+    assert failures(bundle) == [expected]
+
+
+def test_settings_that_a_training_does_not_say(bundle: Path, failures: Callable[[Path], list[str]]) -> None:
+    edit_json(bundle, "train.json", lambda value: (value["settings"].pop("flip"), value["settings"].pop("seed")))
+    rebuild(bundle)
+    assert failures(bundle) == ["train: train.json does not say flip, seed, which story.yaml does"]
+    edit_json(bundle, "history.json", lambda value: value.update(writer="0" * 64))
+    rebuild(bundle)
+    assert failures(bundle) == []
+    assert "warn train: train.json does not say flip, seed, which story.yaml does" in map(str, check(bundle))
+
+
+def test_what_a_training_leaves_out_is_known_to_its_rule() -> None:
+    assert rules_contents.NOT_IN_THE_RESULT == train.NOT_IN_THE_RESULT
+
+
+LINKS = [
+    "> [x]: javascript:alert(1)", "- [x]: javascript:alert(1)", "[a\nb]: javascript:alert(1)",
+    "[a\\]b]: javascript:alert(1)", "a [b\\\\]: javascript:alert(1)", "1. > [x]:\n   > javascript:alert(1)",
+    "> [x](\n> javascript:alert(1))", "[x]: < javascript:alert(1)>", "[x\\]: javascript:alert(1)",
+    "[[a](https://(](javascript:alert(1))", "[[a](<https:// ](javascript:alert(1))> x)",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("link", LINKS)
+def test_links_that_run_wherever_they_are_defined(
+    bundle: Path, failures: Callable[[Path], list[str]], link: str
+) -> None:
+    path = bundle / "post.md"
+    path.write_text(f"{path.read_text()}\n{link}\n")
+    edit_json(bundle, "history.json", lambda value: value.update(writer="0" * 64))
+    rebuild(bundle)
+    assert failures(bundle) == ["mark-up: post.md holds HTML or a link that runs something"]
+
+
+def test_a_prompt_may_look_like_a_definition(tmp_path: Path) -> None:
+    words = [
+        "[a]: b:c",
+        "[镜头一]: 4:3 & <x>",
+        "a]: b:c",
+        "\\]: javascript:x",
+        "a](b:c)",
+        "> [a]: b:c",
+        "[a\\]: b:c",
+        "a [b]",
+    ]
+    panels = [{"scene": text, "prompt": text, "seed": n} for n, text in enumerate(words, start=1)]
+    for language in ("zh", "en"):
+        job = make_run(tmp_path / language, chosen=story(panels=panels, title="[a]: b:c", language=language))
+        pack(job)
+        assert [str(one) for one in check(job.run.bundle) if one.level == "fail"] == []
 
 
 def test_golden_bundle_of_format_1() -> None:

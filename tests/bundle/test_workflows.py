@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from kolors_submit.bundle.check import check
 from kolors_submit.bundle.pack import pack
 from kolors_submit.bundle.workflows import say_left_out
 from kolors_submit.picture import png_bytes
 from kolors_submit.report import Reporter
 from kolors_submit.story import panel_prompt
 from tests.bundle.runs import LORA, make_run, story
-from tests.bundle.spoil import rebuild
+from tests.bundle.spoil import edit_json, rebuild
 
 
 def test_what_the_contests_node_cannot_take_is_left_out_and_said(tmp_path: Path) -> None:
@@ -51,8 +52,38 @@ CASES: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "another lora": (lambda v: v["nodes"][1]["widgets_values"].__setitem__(0, "x.safetensors"), "not in this bundle"),
     "another strength": (lambda v: v["nodes"][1]["widgets_values"].__setitem__(1, 2), "a different strength_model"),
     "other steps": (lambda v: v["nodes"][6]["widgets_values"].__setitem__(2, 9), "a different steps"),
+    "another sampler": (lambda v: v["nodes"][6]["widgets_values"].__setitem__(4, "lcm"), "a different sampler_name"),
+    "another model": (lambda v: v["nodes"][0]["widgets_values"].__setitem__(0, "x"), "a different unet_name"),
+    "another size": (lambda v: v["nodes"][5].update(widgets_values=[8, 8, 64]), "a different batch_size"),
+    "prompts swapped": (lambda v: v["nodes"].insert(3, v["nodes"].pop(4)), "a different text"),
+    "one node twice": (lambda v: v["nodes"].append(v["nodes"][6]), "the node 'KSampler'"),
+    "a node of the contest's": (lambda v: v["nodes"].append({"type": "KolorsSampler"}), "the node 'KolorsSampler'"),
     "no nodes": (lambda v: v.pop("nodes"), "is not a workflow"),
 }
+
+
+def test_another_versions_workflow_is_held_to_its_values(tmp_path: Path, failures: Callable[[Path], list[str]]) -> None:
+    """Its places, notes and blanks are its own."""
+    job = make_run(tmp_path, chosen=story(render={"width": 64, "height": 64, "lora_strength": 0.5}))
+    pack(job)
+    bundle = job.run.bundle
+    edit_json(bundle, "history.json", lambda value: value.update(writer="0" * 64))
+    for name in ("01.json", "01_contest.json"):
+        edit_json(bundle, f"comfyui/{name}", moved)
+    rebuild(bundle)
+    assert failures(bundle) == []
+    (warning,) = [one.message for one in check(bundle) if one.level == "warn"]
+    assert warning.startswith("comfyui/01.json and 1 more: of another version")
+    edit_json(bundle, "comfyui/01_contest.json", lambda v: v["nodes"][4]["widgets_values"].__setitem__(6, "x"))
+    rebuild(bundle)
+    assert failures(bundle) == [
+        "workflows: the ComfyUI workflow in comfyui/01_contest.json has a different scheduler from the panel's own"
+    ]
+
+
+def moved(value: dict[str, Any]) -> None:
+    value["nodes"][0]["pos"] = [7, 7]
+    value["nodes"][-1]["widgets_values"] = ["Other words."]
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -87,13 +118,12 @@ def test_a_workflow_inside_a_panel(bundle: Path, failures: Callable[[Path], list
     assert failures(bundle) == []
     (bundle / "images" / "03.png").write_bytes(png_bytes(pixels, prompt, 103, chosen.render, "f" * 64))
     rebuild(bundle)
-    assert len(failures(bundle)) == 1 and "not in this bundle" in failures(bundle)[0]
+    found = failures(bundle)
+    assert len(found) == 2 and all("not in this bundle" in line for line in found)
 
 
 def test_the_third_file_is_held_to_the_others(bundle: Path, failures: Callable[[Path], list[str]]) -> None:
     from safetensors.numpy import load_file, save_file
-
-    from kolors_submit.bundle.check import check
 
     path = bundle / "lora" / f"{LORA}_diffusers.safetensors"
     tensors = load_file(path)

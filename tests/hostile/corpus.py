@@ -411,6 +411,8 @@ PAGES = [
     Case("card", "script", card("<script>alert(1)</script>"), words),
     Case("card", "event handler", card("<img src=x onerror=alert(1)>"), words),
     Case("card", "javascript link", card("[x](javascript:alert(1))"), words),
+    Case("card", "javascript by its name in a quote", card("> [x]: javascript:alert(1)\n\n[x]"), words),
+    Case("card", "javascript by a name of two lines", card("[a\nb]: javascript:alert(1)\n\n[a b]"), words),
     Case("card", "frame", card("<iframe src='https://example.com'></iframe>"), words),
     *(Case("prompt-markup", f"{place}, {mark}", put(place, f"小猫 {mark}"), put(place, f"小猫 {html.escape(mark)}"))
       for place in ("README.md", "post.md") for mark in MARKS),

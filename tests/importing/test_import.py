@@ -265,6 +265,48 @@ def test_the_entry_itself_is_no_place_for_the_bundle(entry, monkeypatch, capsys)
     assert sorted(entry.folder.rglob("*")) == before
 
 
+def test_entries_of_one_name_do_not_replace_each_other(entry, tmp_path, monkeypatch, capsys):
+    words = ["--base", str(entry.base), "--device", "cpu", "--noise", "cpu-float32"]
+    monkeypatch.chdir(tmp_path)
+    for team in ("team1", "team2"):
+        (tmp_path / team).mkdir()
+        zip_of(entry.folder, tmp_path / team / "bundle.zip", None)
+    assert cli.run(["import", "team1/bundle.zip", *words, "--set", "title=改好的"]) == 0
+    story = tmp_path / "imports/bundle/bundle/story.yaml"
+    assert "改好的" in story.read_text("utf-8")
+    capsys.readouterr()
+    assert cli.run(["import", "team2/bundle.zip", *words]) == 2
+    assert "holds the results of another entry" in (said := capsys.readouterr().err) and "--out" in said
+    assert "改好的" in story.read_text("utf-8")
+    assert cli.run(["import", "team2/bundle.zip", *words, "--out", "second"]) == 0
+    assert cli.run(["import", "team1/bundle.zip", *words]) == 0, "the same entry again"
+    assert "改好的" not in story.read_text("utf-8")
+
+
+@pytest.mark.parametrize("where", HUBS)
+def test_another_version_of_a_repository_is_another_entry(hub, entry, where):
+    files = {str(p.relative_to(entry.folder)): p.read_bytes() for p in entry.folder.rglob("*.*")}
+    hub.repositories["alice/Old-Cat"] = Stored(files, tags={"v1"})
+    entry.imported(source=f"{where}:alice/Old-Cat@v1")
+    with pytest.raises(InputError, match="another entry"):
+        entry.imported(source=f"{where}:alice/Old-Cat")
+
+
+def test_a_long_chinese_name_is_a_folders_name(entry, tmp_path, monkeypatch):
+    path = zip_of(entry.folder, tmp_path / f"{'雨' * 80}.zip", None)
+    monkeypatch.chdir(tmp_path)
+    bundle = Path(entry.imported(source=path, out=None)["bundle"])
+    assert bundle.parent == Path("imports") / ("雨" * 66)
+
+
+def test_a_device_that_is_not_here_is_said_before_anything_is_replaced(entry, bundle, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    before = {path: path.read_bytes() for path in bundle.parent.rglob("*") if path.is_file()}
+    with pytest.raises(InputError, match="--device cuda"):
+        entry.imported(device="cuda")
+    assert {path: path.read_bytes() for path in bundle.parent.rglob("*") if path.is_file()} == before
+
+
 def test_a_second_import_scores_its_own_pictures_alone(entry):
     """Nine panels, and then eight into the same folder: what is left of the ninth has no part in the mean."""
     shutil.copyfile(entry.folder / "作品/1.png", entry.folder / "作品/9.png")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import multiprocessing
 import os
@@ -15,18 +16,20 @@ from dataclasses import replace as replace_fields
 from pathlib import Path
 
 import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from kolors_submit import cli
 from kolors_submit.bundle import archive
 from kolors_submit.errors import InputError, Interrupted, OutsideError
-from kolors_submit.files import read_json
+from kolors_submit.files import read_json, write_error
 from kolors_submit.publish import Target, publish
 from kolors_submit.report import quiet
-from kolors_submit.reproduce import Request, batch, reproduce_list
+from kolors_submit.reproduce import Request, batch, judging, reproduce_list
 from kolors_submit.reproduce.batch import share, work
 from kolors_submit.reproduce.judging import MAX_DEATHS, Call, call_for
 from kolors_submit.weights import open_base
-from tests.bundle.spoil import edit_json, rebuild, replace
+from tests.bundle.spoil import edit_json, rebuild, replace, rewrite
 from tests.reproduce.test_reproduce import change_the_lora, edit_the_scores, flip_a_pixel
 from tests.reproduce.test_table import table
 
@@ -122,8 +125,6 @@ def test_another_option_is_another_question(made):
 
 @pytest.mark.parametrize("stop", [Interrupted, KeyboardInterrupt])
 def test_whoever_is_stopped_at_an_entry_has_not_died_of_it(made, monkeypatch, stop):
-    from kolors_submit.reproduce import judging
-
     def stopped(*rest):
         raise stop("by a person")
 
@@ -138,8 +139,6 @@ def test_whoever_is_stopped_at_an_entry_has_not_died_of_it(made, monkeypatch, st
 
 
 def test_an_entry_without_a_verdict_is_tried_once_a_call(made, monkeypatch):
-    from kolors_submit.reproduce import judging
-
     tried = []
     monkeypatch.setattr(judging, "obtain", lambda *rest: tried.append(rest) or 1 / 0)
     entry = Request(str(made.bundle), out=made.out / "entries/one")
@@ -160,8 +159,6 @@ def test_a_newer_format_is_for_a_newer_program_to_judge(made):
 
 
 def test_an_error_that_nobody_thought_of_is_kept_for_one_entry(made, monkeypatch):
-    from kolors_submit.reproduce import judging
-
     real = judging.examine
 
     def examine(path, *rest):
@@ -198,6 +195,83 @@ def test_an_entry_that_asks_for_days_is_left_out(made):
     reproduce_list(made.out.parent / "list", Request("", str(made.base), "cpu", out=made.out), quiet())
     (row,) = table(made.out)
     assert row["status"] == "invalid" and "80 times the work of a contest entry" in row["problems"]
+    assert "images/01.png is 64x64 pixels, the story renders 2048x2048" in row["problems"], "which makes it invalid"
+
+
+def test_a_sound_entry_that_asks_for_days_may_be_reproduced_on_its_own(made, monkeypatch):
+    monkeypatch.setattr(batch, "MAX_WORK", 0.0)
+    with pytest.raises(OutsideError):
+        judge(made, [made.bundle])
+    (row,) = table(made.out)
+    assert row["status"] == "failed here" and "reproduce it on its own" in row["problems"]
+
+
+def drawn_on_a_gpu(folder: Path) -> None:
+    """What the bundle would say had its noise been drawn on a GPU."""
+    replace(folder, "story.yaml", "noise: cpu-float32", "noise: cuda-float16")
+    for path in (*folder.glob("images/*.png"), *folder.glob("before/*.png")):
+        with Image.open(path) as picture:
+            info = PngInfo()
+            for key, text in picture.info.items():
+                info.add_text(key, text.replace('"noise": "cpu-float32"', '"noise": "cuda-float16"'))
+            picture.save(path, pnginfo=info)
+    rewrite(folder)
+
+
+def test_what_this_machine_cannot_do_is_no_fault_of_the_entry(made):
+    """It is tried again; an entry that breaks a rule too is invalid whatever this machine can do."""
+    sound, broken = (tampered(made, name, drawn_on_a_gpu, rebuilt=False) for name in ("sound", "broken"))
+    flip_a_pixel(broken)
+    for _ in range(2):
+        with pytest.raises(OutsideError, match="1 of 2 entries"):
+            judge(made, [sound, broken])
+        rows = {Path(row["entry"]).name: row for row in table(made.out)}
+        assert {name: row["status"] for name, row in rows.items()} == {"sound": "failed here", "broken": "invalid"}
+        assert all("needs a CUDA device" in row["problems"] for row in rows.values())
+        assert "manifest: images/03.png" in rows["broken"]["problems"]
+
+
+def test_a_line_that_is_too_long_for_a_path_is_one_entry(made):
+    long = f"{made.bundle}/{'长' * 100}.zip"
+    with pytest.raises(OutsideError, match="1 of 2 entries"):
+        judge(made, [long, made.bundle])
+    rows = {row["entry"]: row for row in table(made.out)}
+    assert rows[long]["status"] == "fetch failed" and f"{long} cannot be looked at" in rows[long]["problems"]
+    assert rows[str(made.bundle)]["status"] == "identical"
+
+
+def test_a_long_chinese_path_has_a_folder_of_its_own(made):
+    place = made.bundle.parents[1] / ("长" * 80)
+    ones = [shutil.copytree(made.bundle, place / f"{'作品' * 20}{end}") for end in "甲乙"]
+    assert judge(made, ones)["statuses"] == {"identical": 2}
+    names = [path.name for path in (made.out / "entries").iterdir()]
+    assert len(names) == 2 and all(len(name.encode()) <= 220 and "长长" in name for name in names)
+
+
+def test_an_entry_whose_folder_cannot_be_had_is_one_entry(made):
+    lost = tampered(made, "lost", lambda folder: None)
+    (made.out / "entries").mkdir(parents=True)
+    in_the_way = made.out / "entries" / batch._name(str(lost))
+    in_the_way.touch()
+    with pytest.raises(OutsideError, match="1 of 2 entries") as raised:
+        judge(made, [lost, made.bundle])
+    assert raised.value.value["statuses"] == {"identical": 1, "failed here": 1}
+    assert raised.value.problems[1].startswith(f"{lost}: failed here: cannot write {in_the_way}")
+    rows = {row["entry"]: row for row in table(made.out)}
+    assert rows[str(lost)]["status"] == "failed here" and "a file stands where" in rows[str(lost)]["problems"]
+    assert rows[str(made.bundle)]["status"] == "identical"
+    in_the_way.unlink()
+    assert judge(made, [lost, made.bundle])["statuses"] == {"identical": 2}
+
+
+def test_a_full_disk_ends_the_batch(made, monkeypatch):
+    def full(run, verb):
+        error = OSError(errno.ENOSPC, "No space left on device")
+        raise write_error(run.folder, error) from error
+
+    monkeypatch.setattr(judging.Run, "hold", full)
+    with pytest.raises(OutsideError, match="the disk is full"):
+        judge(made, [made.bundle, made.bundle.parent])
 
 
 def kill_who_is_at_an_entry(out: Path) -> None:
@@ -267,7 +341,10 @@ def test_the_command_line(made, tmp_path, capsys):
     ]
     assert cli.run([*words, "--out", str(made.out), "--json"]) == 0
     captured = capsys.readouterr()
-    assert json.loads(captured.out)["metrics"] == {"entries": 1, "statuses": {"identical": 1}, "failed": []}
+    told = json.loads(captured.out)
+    assert told["metrics"] == {"entries": 1, "statuses": {"identical": 1}, "failed": []}
+    tables = {"table": str(made.out / "table.html"), "csv": str(made.out / "table.csv")}
+    assert told["run"] == str(made.out) and told["outputs"] == tables
     assert "1 identical" in captured.err and f"1 of 1, {made.bundle}: identical" in captured.err
     assert cli.run(["reproduce"]) == cli.run([*words, str(made.bundle)]) == cli.run([*words, "--retrain"]) == 2
     assert cli.run([*words, "--panels", "1"]) == 2
@@ -336,3 +413,12 @@ def test_what_has_no_verdict_is_named_in_the_error(made):
         judge(made, ["modelscope:alice/Nothing"])
     said, reason = raised.value.problems
     assert said.startswith("1 of 1 entries") and reason.startswith("modelscope:alice/Nothing: fetch failed: ")
+
+
+def test_an_answer_has_the_tables_of_a_list_that_is_not_done(made, capsys):
+    (made.out.parent / "list").write_text(f"nothing/here.zip\n{made.bundle}\n")
+    words = ["reproduce", "--list", str(made.out.parent / "list"), "--base", str(made.base), "--device", "cpu"]
+    assert cli.run([*words, "--sample", "1", "--out", str(made.out), "--json"]) == 3
+    told = json.loads(capsys.readouterr().out)
+    assert told["run"] == str(made.out) and told["metrics"]["statuses"] == {"fetch failed": 1, "identical": 1}
+    assert all(Path(path).is_file() for path in told["outputs"].values()) and len(told["outputs"]) == 2
