@@ -19,9 +19,6 @@ from kolors_submit.weights import OFFICIAL_PREDICTOR
 
 CONTEST_THRESHOLD = 6.0
 TOLERANCE = 1e-5
-NOT_IN_THE_RESULT = frozenset({"save_every", "keep", "sample_every", "sample_panel", "log"})
-"""Settings of a training that its train.json leaves out, because they change no byte of the LoRA."""
-
 CONTEST_NAME = "队伍名称-可图Kolors训练-作品名称"
 _CONTEST_NAME = re.compile(r".+[-－—].*可图.*Kolors.*训练.*[-－—].+")
 
@@ -122,7 +119,7 @@ def training(bundle: Opened) -> Iterator[Finding]:
     if not isinstance(settings, dict):
         yield fail("train", "train.json has no settings")
         return
-    lacking = sorted(meant.keys() - settings.keys() - NOT_IN_THE_RESULT)
+    lacking = sorted(bundle.story.train.of_the_result().keys() - settings.keys())
     if lacking:
         level = fail if history.is_own(bundle.history) else warn
         yield level("train", f"train.json does not say {', '.join(lacking)}, which story.yaml does")

@@ -149,6 +149,11 @@ class Train(Part):
         """Optimizer steps in all."""
         return self.epochs * self.steps_per_epoch
 
+    def of_the_result(self) -> dict[str, Any]:
+        """The settings that the LoRA's bytes depend on, as JSON values."""
+        beside = {"save_every", "keep", "sample_every", "sample_panel", "log"}
+        return self.model_dump(mode="json", exclude=beside)
+
 
 class Render(Part):
     """How the panels are rendered."""

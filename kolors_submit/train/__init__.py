@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from kolors_submit.run import Job
 
 FORMAT = 1
-NOT_IN_THE_RESULT = frozenset({"save_every", "keep", "sample_every", "sample_panel", "log"})
-"""Settings that change no byte of the LoRA."""
-
 SLOW_IMPORTS = ("torch", "transformers.modeling_utils", "diffsynth", f"{__name__}.stage")
 """What training imports, some seconds' worth, in parts: for `Job.ahead`."""
 
@@ -60,7 +57,7 @@ def train(job: Job) -> bool:
 def stage_inputs(job: Job, pictures: Sequence[Picture]) -> dict[str, Any]:
     """All that the LoRA depends on, as JSON values."""
     return {
-        "settings": job.story.train.model_dump(mode="json", exclude=set(NOT_IN_THE_RESULT)),
+        "settings": job.story.train.of_the_result(),
         "base": job.base.digest,
         "pictures": {picture.path.name: _values(picture) for picture in pictures},
     }

@@ -25,7 +25,7 @@ from kolors_submit.errors import InputError
 from kolors_submit.files import keep_only, write_json, write_text
 from kolors_submit.run import Job
 from kolors_submit.story import MAX_TOKENS, Train, panel_prompt
-from kolors_submit.train import FORMAT, NOT_IN_THE_RESULT
+from kolors_submit.train import FORMAT
 from kolors_submit.train.cache import Example, build_examples, text_conditionings
 from kolors_submit.train.checkpoint import Checkpoints
 from kolors_submit.train.loop import fit, precision
@@ -157,7 +157,7 @@ def _write(job: Job, plan: TrainPlan, lora: loras.Lora, losses: list[float]) -> 
     record = {
         "format": FORMAT,
         "base": {"name": job.base.name, "digest": job.base.digest},
-        "settings": settings.model_dump(mode="json", exclude=set(NOT_IN_THE_RESULT)),
+        "settings": settings.of_the_result(),
         "steps": len(losses),
         "loss_first": mean_loss(losses, last=False),
         "loss_last": mean_loss(losses, last=True),

@@ -18,7 +18,6 @@ from kolors_submit.report import quiet
 from kolors_submit.run import Job, Run
 from kolors_submit.sheet import story_sheet
 from kolors_submit.story import Story, panel_prompt
-from kolors_submit.train import NOT_IN_THE_RESULT
 from kolors_submit.weights import OFFICIAL_PREDICTOR, Base
 
 MODULES = ("down_blocks.1.attentions.0", "mid_block.attentions.0", "up_blocks.1.attentions.2")
@@ -115,7 +114,7 @@ def _train(run: Run, chosen: Story, base: dict[str, str]) -> None:
     record = {
         "format": 1,
         "base": base,
-        "settings": chosen.train.model_dump(mode="json", exclude=set(NOT_IN_THE_RESULT)),
+        "settings": chosen.train.of_the_result(),
         "steps": chosen.train.steps,
         "loss_first": 0.3,
         "loss_last": 0.2,

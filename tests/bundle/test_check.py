@@ -18,8 +18,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from kolors_submit import train
-from kolors_submit.bundle import manifest, rules_contents
+from kolors_submit.bundle import manifest
 from kolors_submit.bundle.check import MAX_FINDINGS, RULES, CheckError, check, check_bundle
 from kolors_submit.bundle.finding import fail
 from kolors_submit.bundle.manifest import NewerFormat
@@ -248,10 +247,6 @@ def test_settings_that_a_training_does_not_say(bundle: Path, failures: Callable[
     rebuild(bundle)
     assert failures(bundle) == []
     assert "warn train: train.json does not say flip, seed, which story.yaml does" in map(str, check(bundle))
-
-
-def test_what_a_training_leaves_out_is_known_to_its_rule() -> None:
-    assert rules_contents.NOT_IN_THE_RESULT == train.NOT_IN_THE_RESULT
 
 
 LINKS = [
