@@ -42,8 +42,8 @@ def make(folder, *arguments, **environment):
 
 @pytest.fixture
 def clone(tmp_path):
-    """A folder with the Makefile and an empty lock."""
-    folder = tmp_path / "clone"
+    """A folder with the Makefile and the lock, whose name make would take for two words."""
+    folder = tmp_path / "a clone"
     folder.mkdir()
     for name in ("Makefile", "uv.lock", "pyproject.toml"):
         shutil.copy(ROOT / name, folder)
@@ -80,10 +80,17 @@ def test_a_verb_gets_its_variables(clone, verb):
     (clone / ".venv").mkdir()
     (clone / ".venv/.locked").touch()
     result = make(clone, "-n", verb, "STORY=stories/my story.yaml", "BASE=kolors", "RUNS=/data/runs", "ARGS=--name r32")
-    expected = (
-        f'{clone}/.venv/bin/kolors-submit {verb} "stories/my story.yaml" --base "kolors" --runs "/data/runs" --name r32'
-    )
-    assert result.stdout.strip() == expected
+    program = f'"{clone}/.venv/bin/kolors-submit"'
+    arguments = f'{verb} "stories/my story.yaml" --base "kolors" --runs "/data/runs" --name r32'
+    assert result.stdout.strip() == f"{program} {arguments}"
+
+
+@pytest.mark.parametrize("verb", ["check", "publish"])
+def test_any_bundle_is_checked_and_published_by_its_name(clone, verb):
+    (clone / ".venv").mkdir()
+    (clone / ".venv/.locked").touch()
+    said = make(clone, "-n", verb, "ENTRY=my entry.zip", "ARGS=--json").stdout.strip()
+    assert said == f'"{clone}/.venv/bin/kolors-submit" {verb} "my entry.zip" --json'
 
 
 def test_every_verb_sets_itself_up_first(clone):
@@ -108,11 +115,11 @@ def test_uv_is_fetched_where_it_is_absent_or_too_old(clone, bare_path):
         "python3",
         f"""
 [ "$3" = --version ] && exit 0
-echo "$@" > {clone}/pip-called
-mkdir -p {clone}/.tools/bin {clone}/.venv
+echo "$@" > "{clone}/pip-called"
+mkdir -p "{clone}/.tools/bin" "{clone}/.venv"
 echo '#!/bin/bash
-[ "$1" = --version ] && echo "uv 0.13.8" || echo "$@" >> {clone}/uv-called' > {clone}/.tools/bin/uv
-/bin/chmod +x {clone}/.tools/bin/uv
+[ "$1" = --version ] && echo "uv 0.13.8" || echo "$@" >> "{clone}/uv-called"' > "{clone}/.tools/bin/uv"
+/bin/chmod +x "{clone}/.tools/bin/uv"
 """,
     )
     program(bare_path, "uv", 'echo "uv 0.9.30"')
@@ -134,7 +141,7 @@ def test_a_recent_uv_from_path_is_used(clone, bare_path):
     program(
         bare_path,
         "uv",
-        f'[ "$1" = --version ] && echo "uv 0.14.0" || {{ mkdir -p .venv; echo "$@" > {clone}/uv-called; }}',
+        f'[ "$1" = --version ] && echo "uv 0.14.0" || {{ mkdir -p .venv; echo "$@" > "{clone}/uv-called"; }}',
     )
     assert make(clone, "setup", PATH=str(bare_path)).returncode == 0
     assert (clone / "uv-called").read_text() == "sync --locked\n"
@@ -244,7 +251,7 @@ def test_push_says_what_publish_is_told(clone):
     (clone / ".venv/.locked").touch()
     for push, said in (("1", ""), ("--demonstration --repo a/B", "--demonstration --repo a/B")):
         lines = make(clone, "-n", "submission", f"PUSH={push}", "STORY=s.yaml").stdout.splitlines()
-        publish = f'{clone}/.venv/bin/kolors-submit publish --story "s.yaml" --base "auto" --runs "runs"'
+        publish = f'"{clone}/.venv/bin/kolors-submit" publish --story "s.yaml" --base "auto" --runs "runs"'
         assert lines[1].split() == f"{publish} {said}".split()
     assert len(make(clone, "-n", "submission").stdout.splitlines()) == 1
 
@@ -253,7 +260,7 @@ def test_doctor_looks_at_the_story_on_its_base(clone):
     (clone / ".venv").mkdir()
     (clone / ".venv/.locked").touch()
     said = make(clone, "-n", "doctor", "STORY=my story.yaml", "BASE=kolors").stdout
-    assert said.strip().endswith('kolors-submit doctor --story "my story.yaml" --base "kolors" --runs "runs"')
+    assert said.strip().endswith('kolors-submit" doctor --story "my story.yaml" --base "kolors" --runs "runs"')
 
 
 def test_reproduce_takes_an_entry_or_a_list(clone):
@@ -262,12 +269,12 @@ def test_reproduce_takes_an_entry_or_a_list(clone):
     assert (
         make(clone, "-n", "reproduce", "ENTRY=a/B")
         .stdout.splitlines()[-1]
-        .startswith(f'{clone}/.venv/bin/kolors-submit reproduce "a/B" --base')
+        .startswith(f'"{clone}/.venv/bin/kolors-submit" reproduce "a/B" --base')
     )
     assert (
         make(clone, "-n", "reproduce", "LIST=my entries.txt")
         .stdout.splitlines()[-1]
-        .startswith(f'{clone}/.venv/bin/kolors-submit reproduce --list "my entries.txt" --base')
+        .startswith(f'"{clone}/.venv/bin/kolors-submit" reproduce --list "my entries.txt" --base')
     )
     result = make(clone, "reproduce")
     assert result.returncode == 2 and "LIST=entries.txt" in result.stderr

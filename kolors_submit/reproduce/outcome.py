@@ -138,7 +138,10 @@ def say(value: Mapping[str, Any], out: Path, report: Reporter) -> None:
         )
     if "retrained" in value:
         report.stage("retrain", f"{value['retrained']['verdict']}: {value['retrained']['reason']}")
-    said = f"{value['verdict']} ({len(rows)} of {value['chosen']['of']} panels)"
+    counted = f"{len(rows)} of {value['chosen']['of']} panels"
+    if value["problems"]:
+        counted += f", pictures {value['pictures']}, problems {len(value['problems'])}"
+    said = f"{value['verdict']} ({counted})"
     said += f"; see {out / REPRODUCTION} and {out / SIDE_BY_SIDE}"
     report.stage("verdict", said, done=value["verdict"] in ("identical", "equivalent"))
 
