@@ -93,7 +93,10 @@ def check_bundle(path: Path, report: Reporter) -> list[Finding]:
             report.note(f"{finding}")
     failures = [finding for finding in findings if finding.level == "fail"]
     held = sum(finding.level == "ok" for finding in findings)
-    report.stage("check", f"{held} of {len(RULES)} rules passed without warnings", done=not failures)
+    said = f"{held} of {len(RULES)} rules passed without warnings"
+    if not held:
+        said = f"stopped before any of {len(RULES)} rules"
+    report.stage("check", said, done=not failures)
     if failures:
         raise CheckError(path, [finding for finding in findings if finding.level != "ok"])
     return findings

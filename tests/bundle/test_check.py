@@ -26,7 +26,7 @@ from kolors_submit.bundle.opened import open_values
 from kolors_submit.bundle.pack import pack
 from kolors_submit.cli import run
 from kolors_submit.errors import InputError
-from kolors_submit.report import quiet
+from kolors_submit.report import Reporter, quiet
 from tests.bundle.cases import (
     CASES,
     scored,
@@ -47,6 +47,13 @@ def test_each_rule_sees_what_breaks_it(bundle: Path, case: str) -> None:
         check_bundle(bundle, quiet())
     found = [f"{one.rule}: {one.message}" for one in raised.value.problems if one.level == "fail"]
     assert any(expected.replace(" ", "") in line.replace(" ", "") for line in found), found
+
+
+def test_no_rule_is_said_to_have_looked_at_a_link(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (bundle / "link").symlink_to("/etc")
+    with pytest.raises(CheckError):
+        check_bundle(bundle, Reporter())
+    assert f"stopped before any of {len(RULES)} rules" in capsys.readouterr().err
 
 
 def test_a_file_that_breaks_a_rule_a_million_times_is_said_in_a_hundred_lines(bundle: Path) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import csv
 import io
 import json
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -23,9 +24,9 @@ from kolors_submit.bundle.lora import kohya_key, write_diffusers
 from kolors_submit.errors import InputError, OutsideError, RuleError
 from kolors_submit.files import file_digest, read_json
 from kolors_submit.publish import Target, publish
-from kolors_submit.report import quiet
+from kolors_submit.report import Reporter, quiet
 from kolors_submit.reproduce import claims
-from kolors_submit.reproduce.outcome import claimed_compute
+from kolors_submit.reproduce.outcome import claimed_compute, say
 from kolors_submit.weights import OFFICIAL_PREDICTOR, find_predictor, open_base
 from tests.bundle.spoil import edit_json, rebuild, replace
 
@@ -200,6 +201,14 @@ def test_tampering_is_found_and_named(made, tampering, rebuilt):
     value = read_json(made.out / "reproduction.json")
     assert value["verdict"] == "different"
     assert rebuilt or any(problem.startswith("manifest:") for problem in value["problems"])
+
+
+def test_beside_the_verdict_of_a_wrong_entry_is_said_what_its_pictures_are(made, capsys):
+    next((made.bundle / "lora").glob("*.ckpt")).unlink()
+    with pytest.raises(RuleError, match="not reproduced"):
+        made.reproduce()
+    say(read_json(made.out / "reproduction.json"), made.out, Reporter())
+    assert re.search(r"different \(8 of 8 panels, pictures identical, problems \d+\)", capsys.readouterr().err)
 
 
 def test_a_wrong_digest_of_the_contests_predictor_does_not_hide_wrong_scores(made, monkeypatch):
