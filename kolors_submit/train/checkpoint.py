@@ -67,6 +67,10 @@ class Checkpoints:
         """From the oldest to the newest."""
         return sorted(self.folder.glob("step-*.ckpt"))
 
+    def after(self, step: int) -> list[Path]:
+        """The files of later steps; of steps after `latest` they are damaged."""
+        return [file for file in self.files() if file > self.path(step)]
+
     def latest(self) -> Checkpoint | None:
         """The newest checkpoint of this run that can be read, on the CPU."""
         for path in reversed(self.files()):

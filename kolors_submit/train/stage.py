@@ -92,6 +92,8 @@ def _train(
     unet = bases.load_unet(job.base, "cpu" if plan.eight_bit else job.device, getattr(torch, plan.dtype))
     loras.inject(unet, settings.rank, settings.alpha, settings.targets, settings.seed)
     checkpoint = checkpoints.latest()
+    for damaged in checkpoints.after(checkpoint.step if checkpoint else 0):
+        job.report.note(f"{damaged} is damaged and passed over")
     if checkpoint:
         job.report.note(f"going on after step {checkpoint.step} of {settings.steps}")
     network = make_network(unet, plan, settings, job.device, {example.shape for example in examples})

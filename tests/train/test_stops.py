@@ -14,6 +14,7 @@ import torch
 
 from kolors_submit.errors import InputError, Interrupted, OutsideError
 from kolors_submit.interrupt import interruptible
+from kolors_submit.report import Reporter
 from kolors_submit.run import Run
 from kolors_submit.train import stage as train_stage
 from kolors_submit.train import train
@@ -35,7 +36,7 @@ def test_checkpoints_of_other_settings_are_never_used(unbroken: Run, new_job: Ne
     assert foreign.latest() is None
 
 
-def test_a_damaged_checkpoint_is_passed_over(unbroken: Run, new_job: NewJob) -> None:
+def test_a_damaged_checkpoint_is_passed_over(unbroken: Run, new_job: NewJob, monkeypatch: pytest.MonkeyPatch) -> None:
     job = new_job()
     train(job)
     job.run.lora.unlink()
@@ -43,7 +44,10 @@ def test_a_damaged_checkpoint_is_passed_over(unbroken: Run, new_job: NewJob) -> 
     last, before = folder / "step-0000006.ckpt", folder / "step-0000004.ckpt"
     last.write_bytes(last.read_bytes().replace(b"fingerprint", b"\xff\xffngerprint"))
     before.write_bytes(before.read_bytes()[:2000])
+    notes: list[str] = []
+    monkeypatch.setattr(Reporter, "note", lambda _, text: notes.append(text))
     assert train(job)
+    assert notes[:2] == [f"{path} is damaged and passed over" for path in (before, last)]
     assert results(job.run) == results(unbroken)
 
 
