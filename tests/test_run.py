@@ -30,7 +30,7 @@ def test_what_is_compiled_lies_beside_the_runs_or_in_a_folder_that_lies_alone(tm
     monkeypatch.chdir(tmp_path)
     beside = run_folder(Path("runs"), Path("stories/ink.yaml"), "kolors")
     assert beside.compiled == beside.explore.compiled == tmp_path / "runs" / ".compiled"
-    assert Run(Path("/work/out")).compiled == Path("/work/out/.compiled")
+    assert Run(Path("/data/out")).compiled == Path("/data/out/.compiled")
     assert Run(Path("out")).compiled == tmp_path / "out" / ".compiled"
 
 

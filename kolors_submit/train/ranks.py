@@ -22,6 +22,7 @@ import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.strategies import DDPStrategy
 
+from kolors_submit.children import end_with_parent
 from kolors_submit.errors import Interrupted, OutsideError, SubmitError
 from kolors_submit.interrupt import held
 from kolors_submit.report import quiet
@@ -220,9 +221,7 @@ def _train_as(share: Share, rank: Rank, story: Story, base: Base, run: Run, devi
     """The whole of another process."""
     for number in (signal.SIGINT, signal.SIGTERM):  # sent to all; the first process saves, and ends the others
         signal.signal(number, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    threading.Thread(target=lambda: (wait([parent.sentinel]), os._exit(1)), daemon=True).start()
+    end_with_parent()
     if device == "cuda":
         torch.cuda.set_device(rank.number)
     try:
