@@ -41,9 +41,8 @@ def test_another_lora_changes_nothing(job: Job) -> None:
     assert {number: job.run.before(number).read_bytes() for number in (1, 5)} == pictures
 
 
-def test_a_plan_that_does_not_fit_gives_way_to_a_leaner_one(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = plans_of(job)[0]
-    large = replace(plain, cuda_graph=True)
+def too_large(large: RenderPlan, monkeypatch: pytest.MonkeyPatch) -> list[RenderPlan]:
+    """Have one plan run out of memory; returns the list of those that are tried."""
     tried = []
 
     def drawn(bare: Job, pending: Any, plan: RenderPlan, *rest: Any) -> None:
@@ -52,8 +51,15 @@ def test_a_plan_that_does_not_fit_gives_way_to_a_leaner_one(job: Job, monkeypatc
             raise torch.OutOfMemoryError
         panels.render_panels(bare, pending, plan, *rest)
 
-    monkeypatch.setattr(before, "plans_of", lambda *_, **__: (large, plain))
     monkeypatch.setattr(before, "render_panels", drawn)
+    return tried
+
+
+def test_a_plan_that_does_not_fit_gives_way_to_a_leaner_one(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = plans_of(job)[0]
+    large = replace(plain, cuda_graph=True)
+    tried = too_large(large, monkeypatch)
+    monkeypatch.setattr(before, "plans_of", lambda *_, **__: (large, plain))
     assert render_before(job)
     assert tried == [large, plain]
     assert job.run.before(1).exists() and job.run.before(5).exists()
@@ -70,15 +76,7 @@ def two_plans(job: Job, monkeypatch: pytest.MonkeyPatch) -> tuple[RenderPlan, Re
 
 def test_what_gave_way_is_not_tried_again(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     large, plain = two_plans(job, monkeypatch)
-    tried = []
-
-    def drawn(bare: Job, pending: Any, plan: RenderPlan, *rest: Any) -> None:
-        tried.append(plan)
-        if plan == large:
-            raise torch.OutOfMemoryError
-        panels.render_panels(bare, pending, plan, *rest)
-
-    monkeypatch.setattr(before, "render_panels", drawn)
+    tried = too_large(large, monkeypatch)
     assert render_before(job)
     assert not render_before(job)
     assert tried == [large, plain]
